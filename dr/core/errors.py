@@ -1,0 +1,44 @@
+"""The exception tree.
+
+    DrError                 an error with a cause and what to do next; never shown as a traceback
+    ├── UsageError          the call cannot be carried out as written (exit code 2)
+    │   ├── ConfigError     dr.yaml or another file of ours is wrong, with file:line
+    │   └── NotFound        a name that matches no object, or more than one
+    └── ToolError           a tool or the infrastructure failed (exit code 3)
+        └── RepoError       a config repo cannot be opened or read
+"""
+
+from __future__ import annotations
+
+
+class DrError(Exception):
+    """An error for people: `cause` in a sentence, `remedy` what to do next."""
+
+    exit_code = 3
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+class UsageError(DrError):
+    """The call cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """dr.yaml or another file of ours is wrong."""
+
+
+class NotFound(UsageError):
+    """A name matches no object, or more than one."""
+
+
+class ToolError(DrError):
+    """A tool or the infrastructure failed."""
+
+
+class RepoError(ToolError):
+    """A config repo cannot be opened or read."""
