@@ -1,11 +1,11 @@
 """The exception tree.
 
-    DrError                 an error with a cause and what to do next; never shown as a traceback
-    ├── UsageError          the call cannot be carried out as written (exit code 2)
-    │   ├── ConfigError     dr.yaml or another file of ours is wrong, with file:line
-    │   └── NotFound        a name that matches no object, or more than one
-    └── ToolError           a tool or the infrastructure failed (exit code 3)
-        └── RepoError       a config repo cannot be opened or read
+DrError                 an error with a cause and what to do next; never shown as a traceback
+├── UsageError          the call cannot be carried out as written (exit code 2)
+│   ├── ConfigError     dr.yaml or another file of ours is wrong, with file:line
+│   └── NotFound        a name that matches no object, or more than one
+└── ToolError           a tool or the infrastructure failed (exit code 3)
+    └── RepoError       a config repo cannot be opened or read
 """
 
 from __future__ import annotations

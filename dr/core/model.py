@@ -114,7 +114,11 @@ class Resource(Struct, frozen=True):
 
 
 class Unit(Struct, frozen=True, order=True):
-    """What a team deploys as one: a Kustomization, an Application, a service, an overlay, a folder."""
+    """What a team deploys as one: a Kustomization, an Application, a service, an overlay, a folder.
+
+    `owner` is the object in git that stands for the unit (a Flux Kustomization, an Application):
+    it is complete when the unit's objects are. `artifact` is what the unit comes back at.
+    """
 
     name: str
     kind: str
@@ -122,6 +126,7 @@ class Unit(Struct, frozen=True, order=True):
     env: str = ""
     repo: str = ""
     artifact: str = ""
+    owner: Ref | None = None
 
 
 class Node(Struct, frozen=True):

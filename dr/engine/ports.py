@@ -43,4 +43,3 @@ class Renderer(Protocol):
 
     def build(self, overlay: str, files: Mapping[str, bytes]) -> tuple[tuple[Document, ...], tuple[Diagnostic, ...]]:
         """Render the overlay in folder `overlay` of a tree of `files` (path → content)."""
-
