@@ -1,0 +1,6 @@
+"""Config repos through git: a commit, or a work tree as it is, as a `Snapshot`."""
+
+from dr.adapters.git.repo import RepoSnapshot, open_repo
+from dr.adapters.git.spec import RepoSpec, parse_spec
+
+__all__ = ["RepoSnapshot", "RepoSpec", "open_repo", "parse_spec"]
