@@ -1,0 +1,184 @@
+"""Custom resources: the CRD that must be established, and the controller that must be ready."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from dr.core.edges.charts import Release, brings, serves
+from dr.core.model import Basis, Diagnostic, Edge, Level, Resource, Strength
+from dr.core.rules.builtin import BUILTIN_GROUPS, GITOPS_GROUPS
+from dr.core.world import Found, Need, World, items, text
+
+_EVERYTHING = "*"
+# Kinds in an engine's API group that another controller serves, which the engine may well install.
+_NOT_THE_ENGINE = frozenset(
+    {
+        "AnalysisTemplate",
+        "ClusterAnalysisTemplate",
+        "ClusterWorkflowTemplate",
+        "CronWorkflow",
+        "EventBus",
+        "EventSource",
+        "Rollout",
+        "Sensor",
+        "Workflow",
+        "WorkflowTemplate",
+    }
+    | {"FluxInstance", "FluxReport", "ResourceSet", "ResourceSetInputProvider"}
+)
+# What a role must allow to be the controller of a kind, strongest sign first.
+_SIGNS: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
+    (("/status", "/finalizers"), frozenset({"update", "patch", "*"})),
+    (("",), frozenset({"watch", "*"})),
+)
+
+
+def custom_resources(world: World, installed: tuple[Release, ...]) -> Iterator[Found]:
+    """Yield, for each object of an API that Kubernetes does not serve itself, what it comes after.
+
+    Its CRD (or the release of a chart that brings it) must be there, its controller ready. An
+    engine that would have to install itself is no edge but a prerequisite.
+    """
+    controllers = _Controllers(world)
+    without: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for index, resource in enumerate(world.resources):
+        group, kind = resource.ref.group, resource.ref.kind
+        if group in BUILTIN_GROUPS or kind == "CustomResourceDefinition":
+            continue
+        crd = [i for i in world.find(resource.env, "CustomResourceDefinition", "", _crd_name(world, group, kind))]
+        for target in crd:
+            yield Edge(
+                target,
+                index,
+                Strength.READY,
+                Basis.REFERENCE,
+                "crd",
+                f"is a {kind}, which the CRD defines",
+                resource.where,
+            )
+        candidates = _seen(world, index, (r for r in installed if r.known and r.index != index))
+        charts = [r for r in candidates if r.known and brings(r.known, group)]
+        controlling = [r for r in candidates if r.known and serves(r.known, group)]
+        engine = group in GITOPS_GROUPS and kind not in _NOT_THE_ENGINE
+        if engine:
+            charts, controlling = [], []
+        if not crd:
+            for release in charts:
+                reason = f"is a {kind}, whose CRD chart {release.chart} brings"
+                yield Edge(release.index, index, Strength.READY, Basis.INFERRED, "chart-crd", reason, resource.where)
+            if not charts:
+                code = "engine" if engine else "api"
+                yield Need(
+                    "API",
+                    "",
+                    "",
+                    group,
+                    index,
+                    Strength.READY,
+                    Basis.REFERENCE,
+                    code,
+                    f"is a {kind} of API",
+                    resource.where,
+                )
+        workloads = [w for w in controllers.of(resource) if w != index]
+        for workload in workloads:
+            reason = f"is a {kind}, which {world.nodes[workload].ref.name} serves by its RBAC"
+            yield Edge(workload, index, Strength.READY, Basis.INFERRED, "controller", reason, resource.where)
+        if not workloads:
+            for release in controlling:
+                reason = f"is a {kind}, which the controller of chart {release.chart} serves"
+                yield Edge(
+                    release.index, index, Strength.READY, Basis.INFERRED, "chart-controller", reason, resource.where
+                )
+            if crd and not controlling:
+                without[resource.env, group, kind].append(index)
+    yield from _unserved(world, without)
+
+
+def _unserved(world: World, without: Mapping[tuple[str, str, str], list[int]]) -> Iterator[Diagnostic]:
+    for (_, group, kind), indices in sorted(without.items()):
+        resource = world.resources[indices[0]]
+        cause = f"the CRD of {kind}.{group} is in git, but no workload's RBAC shows that it acts on the {len(indices)} object(s)"
+        remedy = f"check that a controller of {group} comes back with the cluster"
+        yield Diagnostic(resource.where, "no-controller", Level.WARNING, str(resource.ref), cause, remedy)
+
+
+def _seen(world: World, index: int, candidates: Iterator[Release]) -> list[Release]:
+    env = world.nodes[index].env
+    return [r for r in candidates if not env or world.nodes[r.index].env in (env, "")]
+
+
+def _crd_name(world: World, group: str, kind: str) -> str:
+    index = world.crds.get((group, kind))
+    return world.nodes[index].ref.name if index is not None else ""
+
+
+class _Controllers:
+    """Which workloads act on a kind, read from their ServiceAccounts' roles."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rules = _rules_of_workloads(world)
+        self._known: dict[tuple[str, str, str], list[int]] = {}
+
+    def of(self, resource: Resource) -> list[int]:
+        """Return the workloads that serve the resource's kind, by the strongest sign that any of them shows."""
+        group, kind = resource.ref.group, resource.ref.kind
+        key = (resource.env, group, kind)
+        if key not in self._known:
+            plural = self._world.plural(group, kind)
+            self._known[key] = []
+            for suffixes, verbs in _SIGNS:
+                found = sorted(
+                    w
+                    for w, rules in self._rules.items()
+                    if self._same(w, resource.env) and _allows(rules, group, plural, suffixes, verbs)
+                )
+                if found:
+                    self._known[key] = found
+                    break
+        return self._known[key]
+
+    def _same(self, workload: int, env: str) -> bool:
+        return not env or self._world.nodes[workload].env in (env, "")
+
+
+_Rule = tuple[frozenset[str], frozenset[str], frozenset[str]]
+
+
+def _allows(rules: list[_Rule], group: str, plural: str, suffixes: tuple[str, ...], verbs: frozenset[str]) -> bool:
+    # A rule for every API group is an administrator's, not a controller's.
+    wanted = {_EVERYTHING, *(f"{plural}{suffix}" for suffix in suffixes), *(f"*{suffix}" for suffix in suffixes)}
+    return any(group in groups and resources & wanted and allowed & verbs for groups, resources, allowed in rules)
+
+
+def _rules_of_workloads(world: World) -> dict[int, list[_Rule]]:
+    accounts: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for index, template in world.pods.items():
+        account = text(template, "spec", "serviceAccountName") or text(template, "spec", "serviceAccount") or "default"
+        accounts[world.nodes[index].env, world.nodes[index].ref.namespace, account].append(index)
+    found: dict[int, list[_Rule]] = defaultdict(list)
+    for index in (*world.of_kind("ClusterRoleBinding"), *world.of_kind("RoleBinding")):
+        binding = world.resources[index]
+        rules = _rules_of_binding(world, binding)
+        for subject in items(binding.body, "subjects") if rules else ():
+            namespace = text(subject, "namespace") or binding.ref.namespace
+            for env in {binding.env, ""}:
+                for workload in accounts.get((env, namespace, text(subject, "name")), ()):
+                    found[workload].extend(rules)
+    return found
+
+
+def _rules_of_binding(world: World, binding: Resource) -> list[_Rule]:
+    kind, name = text(binding.body, "roleRef", "kind"), text(binding.body, "roleRef", "name")
+    return [
+        (_texts(rule, "apiGroups"), _texts(rule, "resources"), _texts(rule, "verbs"))
+        for index in world.find(binding.env, kind, binding.ref.namespace, name)
+        if index < len(world.resources)
+        for rule in items(world.resources[index].body, "rules")
+    ]
+
+
+def _texts(rule: object, field: str) -> frozenset[str]:
+    return frozenset(value for value in items(rule, field) if isinstance(value, str))
