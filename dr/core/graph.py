@@ -17,7 +17,6 @@ from dr.core.rules.references import GUESSES, REFERENCES
 from dr.core.scan import RuleBook
 from dr.core.world import Found, Need, World
 
-
 _MADE_BY_CHARTS = frozenset({"ConfigMap", "Secret", "Service", "ServiceAccount"})
 
 

@@ -20,8 +20,8 @@ from dr.core.rules.prerequisites import (
     SOPS_KEY,
     Absence,
 )
-from dr.core.world import Need, World, dig, get, items, mapping, text
 from dr.core.scan import segments
+from dr.core.world import Need, World, dig, get, items, mapping, text
 
 _SHOWN = 5
 _DOCKER_HUB = "docker.io"
@@ -104,7 +104,7 @@ def _finding(world: World, need: Need, absence: Absence) -> Diagnostic:
         "namespace": f"namespace {need.name} is defined nowhere in git",
         "api": f"nothing in git brings the API {need.name}",
         "engine": f"the API {need.name} is served by a GitOps engine, which must be there before git can be",
-        "sealing-key": "the private key that opens SealedSecrets is not in git (and must not be); a new cluster cannot read them without it",
+        "sealing-key": "the private key that opens SealedSecrets is not in git and must not be; a new cluster needs it",
     }.get(need.rule, f"{need.reason} {need.name}, but no {_name(need)} is in git, nor does anything in git make it")
     return Diagnostic(need.where, absence.code, level, subject, cause, absence.remedy)
 

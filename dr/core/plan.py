@@ -16,7 +16,7 @@ _FORCE = {Strength.SOFT: 0, Strength.EXISTS: 1, Strength.READY: 2}
 
 
 class Step(Struct, frozen=True):
-    """One object to apply. `after` are indices of earlier steps, `strengths` what each must be; `node` its node in the graph."""
+    """One object to apply: its node, the earlier steps it comes after, and what each of them must be."""
 
     node: int
     after: tuple[int, ...]

@@ -82,7 +82,8 @@ def _child(node: Trie, segment: Segment) -> Trie:
     if segment == DEEP:
         node.deep = node.deep or Trie()
         return node.deep
-    assert isinstance(segment, str)
+    if isinstance(segment, tuple):
+        raise TypeError(f"not a segment of a rule path: {segment!r}")
     if segment.startswith("*"):
         for ending, child in node.suffix:
             if ending == segment[1:]:

@@ -115,9 +115,9 @@ class World:
 
     def _unique(self, resources: list[Resource]) -> tuple[Resource, ...]:
         first: dict[tuple[str, ...], Resource] = {}
-        for resource in sorted(resources, key=_canonical):
-            resource = replace(resource, ref=self._scoped(resource.ref))
-            ref = resource.ref
+        for found in sorted(resources, key=_canonical):
+            ref = self._scoped(found.ref)
+            resource = found if ref is found.ref else replace(found, ref=ref)
             key = (resource.env, home_group(ref.group, ref.kind), ref.kind, ref.namespace, ref.name)
             known = first.setdefault(key, resource)
             if known is not resource and known.where != resource.where:
@@ -219,9 +219,7 @@ class World:
                 for key in mapping(resource.body, "metadata", "annotations")
             ):
                 for name in _texts(resource.body, "spec.tls[].secretName"):
-                    yield from self._derived(
-                        index, "Secret", resource.ref.namespace, name, "cert-manager makes the certificate"
-                    )
+                    yield from self._derived(index, "Secret", resource.ref.namespace, name, "is made by cert-manager")
 
     def _derived(self, source: int, kind: str, namespace: str, name: str, reason: str) -> Iterator[Edge]:
         env = self.nodes[source].env

@@ -34,7 +34,12 @@ metadata: {name: shop}
         {"acme.example/v1 DatabaseUser": "spec.write[].host.valueFrom.key.configMap → ConfigMap"},
         {"acme.example/v1 DatabaseUser": "spec.write[].host.valueFrom.key.configMap -> ConfigMap"},
         {"DatabaseUser": "spec.write[].host.valueFrom.key.configMap → ConfigMap"},
-        {"from": "acme.example/v1 DatabaseUser", "path": "spec.write[].host.valueFrom.key.configMap", "to": "ConfigMap", "strength": "exists"},
+        {
+            "from": "acme.example/v1 DatabaseUser",
+            "path": "spec.write[].host.valueFrom.key.configMap",
+            "to": "ConfigMap",
+            "strength": "exists",
+        },
     ],
 )
 def test_a_rule_of_the_team_makes_its_edge(rule: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from dr.core.edges.declared import parse_dependency
@@ -155,9 +157,7 @@ def test_sync_waves_and_phases_come_one_after_the_other() -> None:
         )
     )
     chain = ["pre", "early", "plain", "late", "post"]
-    expected = {
-        (f"ConfigMap default/{a}", f"ConfigMap default/{b}", "ready") for a, b in zip(chain, chain[1:], strict=False)
-    }
+    expected = {(f"ConfigMap default/{a}", f"ConfigMap default/{b}", "ready") for a, b in pairwise(chain)}
     assert edges(done, "sync-wave") == expected
     assert "failed" not in {n.ref.name for n in done.nodes}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random as _random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,7 +85,7 @@ def test_the_critical_path_is_a_chain_that_adds_up_to_the_estimate(drawn: Graph)
     plan = order(drawn)
     links = plan.critical
     assert bool(links) == bool(plan.steps)
-    for before, after in zip(links, links[1:], strict=False):
+    for before, after in pairwise(links):
         assert before.step in plan.steps[after.step].after
         assert after.at <= before.at + before.took + 1e-6
     if links:

@@ -208,7 +208,7 @@ def test_an_edge_points_at_the_line_that_proves_it() -> None:
         metadata: {name: robot, namespace: shop}
     """)
     lines = {e.reason: e.where.line for e in done.edges}
-    assert lines["environment variable from Secret token"] == 13
+    assert lines["takes an environment variable from Secret token"] == 13
     assert lines["runs as ServiceAccount robot"] == 5
 
 

@@ -16,7 +16,7 @@ _CATALOGUE: dict[str, Chart] = {name: chart for chart in CHARTS for name in char
 
 
 class Release(Struct, frozen=True):
-    """An object that installs a chart: node id, chart name, its path in a repo and that repo's address if it is a folder."""
+    """An object that installs a chart: its node id, the chart's name, and path and repo where it is a folder."""
 
     index: int
     chart: str

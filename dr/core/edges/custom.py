@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from dr.core.edges.charts import Release, brings, serves
 from dr.core.model import Basis, Diagnostic, Edge, Level, Resource, Strength
 from dr.core.rules.builtin import BUILTIN_GROUPS, GITOPS_GROUPS
+from dr.core.rules.rows import Chart
 from dr.core.world import Found, Need, World, items, text
 
 _EVERYTHING = "*"
+_SERVING = frozenset({"controller", "chart-controller"})
 # Kinds in an engine's API group that another controller serves, which the engine may well install.
 _NOT_THE_ENGINE = frozenset(
     {
@@ -41,72 +43,68 @@ def custom_resources(world: World, installed: tuple[Release, ...]) -> Iterator[F
     engine that would have to install itself is no edge but a prerequisite.
     """
     controllers = _Controllers(world)
-    without: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    unserved: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for index, resource in enumerate(world.resources):
         group, kind = resource.ref.group, resource.ref.kind
-        if group in BUILTIN_GROUPS or kind == "CustomResourceDefinition":
+        if group in BUILTIN_GROUPS:
             continue
-        crd = [i for i in world.find(resource.env, "CustomResourceDefinition", "", _crd_name(world, group, kind))]
-        for target in crd:
-            yield Edge(
-                target,
-                index,
-                Strength.READY,
-                Basis.REFERENCE,
-                "crd",
-                f"is a {kind}, which the CRD defines",
-                resource.where,
-            )
-        candidates = _seen(world, index, (r for r in installed if r.known and r.index != index))
-        charts = [r for r in candidates if r.known and brings(r.known, group)]
-        controlling = [r for r in candidates if r.known and serves(r.known, group)]
         engine = group in GITOPS_GROUPS and kind not in _NOT_THE_ENGINE
-        if engine:
-            charts, controlling = [], []
-        if not crd:
-            for release in charts:
-                reason = f"is a {kind}, whose CRD chart {release.chart} brings"
-                yield Edge(release.index, index, Strength.READY, Basis.INFERRED, "chart-crd", reason, resource.where)
-            if not charts:
-                code = "engine" if engine else "api"
-                yield Need(
-                    "API",
-                    "",
-                    "",
-                    group,
-                    index,
-                    Strength.READY,
-                    Basis.REFERENCE,
-                    code,
-                    f"is a {kind} of API",
-                    resource.where,
-                )
-        workloads = [w for w in controllers.of(resource) if w != index]
-        for workload in workloads:
-            reason = f"is a {kind}, which {world.nodes[workload].ref.name} serves by its RBAC"
-            yield Edge(workload, index, Strength.READY, Basis.INFERRED, "controller", reason, resource.where)
-        if not workloads:
-            for release in controlling:
-                reason = f"is a {kind}, which the controller of chart {release.chart} serves"
-                yield Edge(
-                    release.index, index, Strength.READY, Basis.INFERRED, "chart-controller", reason, resource.where
-                )
-            if crd and not controlling:
-                without[resource.env, group, kind].append(index)
-    yield from _unserved(world, without)
+        charts = [] if engine else _seen(world, index, installed)
+        crd = world.find(resource.env, "CustomResourceDefinition", "", _crd_name(world, group, kind))
+        found = [*_api(index, resource, crd, charts, engine=engine), *_controlled(world, index, controllers, charts)]
+        yield from found
+        if crd and not any(isinstance(item, Edge) and item.rule in _SERVING for item in found):
+            unserved[resource.env, group, kind].append(index)
+    yield from _unserved(world, unserved)
+
+
+def _api(
+    index: int, resource: Resource, crd: list[int], charts: list[tuple[Release, Chart]], *, engine: bool
+) -> Iterator[Edge | Need]:
+    kind, group, where = resource.ref.kind, resource.ref.group, resource.where
+    for target in crd:
+        reason = f"is a {kind}, which the CRD defines"
+        yield Edge(target, index, Strength.READY, Basis.REFERENCE, "crd", reason, where)
+    bringing = [] if crd else [release for release, chart in charts if brings(chart, group)]
+    for release in bringing:
+        reason = f"is a {kind}, whose CRD chart {release.chart} brings"
+        yield Edge(release.index, index, Strength.READY, Basis.INFERRED, "chart-crd", reason, where)
+    if not crd and not bringing:
+        rule, reason = "engine" if engine else "api", f"is a {kind} of API"
+        yield Need("API", "", "", group, index, Strength.READY, Basis.REFERENCE, rule, reason, where)
+
+
+def _controlled(
+    world: World, index: int, controllers: _Controllers, charts: list[tuple[Release, Chart]]
+) -> Iterator[Edge]:
+    resource = world.resources[index]
+    kind, group = resource.ref.kind, resource.ref.group
+    workloads = [workload for workload in controllers.of(resource) if workload != index]
+    for workload in workloads:
+        reason = f"is a {kind}, which {world.nodes[workload].ref.name} serves by its RBAC"
+        yield Edge(workload, index, Strength.READY, Basis.INFERRED, "controller", reason, resource.where)
+    for release in [] if workloads else [release for release, chart in charts if serves(chart, group)]:
+        reason = f"is a {kind}, which the controller of chart {release.chart} serves"
+        yield Edge(release.index, index, Strength.READY, Basis.INFERRED, "chart-controller", reason, resource.where)
 
 
 def _unserved(world: World, without: Mapping[tuple[str, str, str], list[int]]) -> Iterator[Diagnostic]:
     for (_, group, kind), indices in sorted(without.items()):
         resource = world.resources[indices[0]]
-        cause = f"the CRD of {kind}.{group} is in git, but no workload's RBAC shows that it acts on the {len(indices)} object(s)"
+        many = f"{len(indices)} object{'s' if len(indices) > 1 else ''}"
+        cause = f"the CRD of {kind}.{group} is in git, but no workload's RBAC shows that it acts on its {many}"
         remedy = f"check that a controller of {group} comes back with the cluster"
         yield Diagnostic(resource.where, "no-controller", Level.WARNING, str(resource.ref), cause, remedy)
 
 
-def _seen(world: World, index: int, candidates: Iterator[Release]) -> list[Release]:
+def _seen(world: World, index: int, installed: tuple[Release, ...]) -> list[tuple[Release, Chart]]:
+    """Return the releases of catalogued charts in the object's environment, itself not counted."""
     env = world.nodes[index].env
-    return [r for r in candidates if not env or world.nodes[r.index].env in (env, "")]
+    return [
+        (release, release.known)
+        for release in installed
+        if release.known and release.index != index and (not env or world.nodes[release.index].env in (env, ""))
+    ]
 
 
 def _crd_name(world: World, group: str, kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from dr.core.edges.references import where
 from dr.core.model import Basis, Diagnostic, Edge, Level, Ref, Resource, Strength, Unit
@@ -215,7 +216,7 @@ def _chained(
         if place is not None:
             groups[place].append(index)
     ordered = sorted(groups)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         for later in groups[after]:
             resource = world.resources[later]
             reason = f"{rule} {'/'.join(map(str, after))} comes after {'/'.join(map(str, before))}"

@@ -45,19 +45,12 @@ def webhooks(world: World, edges: Iterable[Edge]) -> tuple[list[Found], list[Cyc
     found: list[Found] = []
     cycles: list[Cycle] = []
     for hook in hooks:
-        env = world.nodes[hook.index].env
         needed = _ancestors(hook.index, before)
         backends = {e.before: e for e in before[hook.index] if e.rule == "service-backend"}
         for index, resource in enumerate(world.resources):
-            if (
-                index == hook.index
-                or (env and resource.env not in (env, ""))
-                or not _intercepts(world, hook, index, resource, labels)
-            ):
+            if not _intercepts(world, hook, index, resource, labels):
                 continue
-            reason = f"is {'checked' if 'Validating' in world.nodes[hook.index].ref.kind else 'changed'} on creation by webhook {hook.name}"
-            place = where(world.resources[hook.index], ("webhooks", hook.position))
-            edge = Edge(hook.index, index, Strength.SOFT, Basis.INFERRED, "webhook", reason, place)
+            edge = _interception(world, hook, index)
             if index not in needed:
                 found.append(edge)
                 before[index].append(edge)
@@ -67,10 +60,19 @@ def webhooks(world: World, edges: Iterable[Edge]) -> tuple[list[Found], list[Cyc
     return found, cycles
 
 
+def _interception(world: World, hook: _Hook, index: int) -> Edge:
+    configuration = world.resources[hook.index]
+    what = "checked" if configuration.ref.kind.startswith("Validating") else "changed"
+    reason = f"is {what} on creation by webhook {hook.name}"
+    place = where(configuration, ("webhooks", hook.position))
+    return Edge(hook.index, index, Strength.SOFT, Basis.INFERRED, "webhook", reason, place)
+
+
 def _deadlock(world: World, hook: _Hook, backend: int, edge: Edge) -> Diagnostic:
     name = str(world.nodes[backend].ref)
-    cause = f"webhook {hook.name} (failurePolicy Fail) intercepts the pods of {name}, which answers it: once all are lost, none can be created"
-    remedy = "exclude the backend's namespace or labels with namespaceSelector or objectSelector; to recover, delete the webhook configuration first"
+    deadly = "once all of them are lost, none can be created"
+    cause = f"webhook {hook.name} (failurePolicy Fail) intercepts the pods of {name}, which answers it: {deadly}"
+    remedy = "exclude the backend with namespaceSelector or objectSelector; to recover, delete the configuration first"
     return Diagnostic(edge.where, "webhook-deadlock", Level.WARNING, str(world.nodes[hook.index].ref), cause, remedy)
 
 
@@ -102,8 +104,8 @@ def _resources(rule: Any) -> frozenset[str]:
 def _intercepts(
     world: World, hook: _Hook, index: int, resource: Resource, labels: dict[tuple[str, str], dict[str, str]]
 ) -> bool:
-    ref = resource.ref
-    if ref.kind in _EXEMPT:
+    ref, env = resource.ref, world.nodes[hook.index].env
+    if index == hook.index or ref.kind in _EXEMPT or (env and resource.env not in (env, "")):
         return False
     forms = [(ref.group, world.plural(ref.group, ref.kind), mapping(resource.body, "metadata", "labels"))]
     if template := world.pods.get(index):

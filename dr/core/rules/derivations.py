@@ -198,7 +198,7 @@ _ELSEWHERE: tuple[tuple[str, str, str, str, str], ...] = (
 )
 
 DERIVATIONS: tuple[Derivation, ...] = tuple(
-    Derivation(kind, to, tuple(name.split("|")), f"{maker} makes the {to}", group, namespace)
+    Derivation(kind, to, tuple(name.split("|")), f"is made by {maker}", group, namespace)
     for source, maker, to, names, namespace in (*((*row, "") for row in _ROWS), *_ELSEWHERE)
     for group, _, kind in [source.partition("/")]
     for name in names.split()

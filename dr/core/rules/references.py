@@ -32,18 +32,24 @@ _FROM_A_CONTAINER = tuple(
             "@pod",
             f"{container}.env[].valueFrom.configMapKeyRef.name",
             "ConfigMap",
-            "environment variable from ConfigMap",
+            "takes an environment variable from ConfigMap",
             group="",
         ),
         R(
             "@pod",
             f"{container}.env[].valueFrom.secretKeyRef.name",
             "Secret",
-            "environment variable from Secret",
+            "takes an environment variable from Secret",
             group="",
         ),
-        R("@pod", f"{container}.envFrom[].configMapRef.name", "ConfigMap", "environment from ConfigMap", group=""),
-        R("@pod", f"{container}.envFrom[].secretRef.name", "Secret", "environment from Secret", group=""),
+        R(
+            "@pod",
+            f"{container}.envFrom[].configMapRef.name",
+            "ConfigMap",
+            "takes its environment from ConfigMap",
+            group="",
+        ),
+        R("@pod", f"{container}.envFrom[].secretRef.name", "Secret", "takes its environment from Secret", group=""),
     )
 )
 _POD = (
@@ -539,7 +545,7 @@ _GUESSES = (
     ("**.*Ref.name", "", "names object"),
     ("**.*Refs[].name", "", "names object"),
 )
-# A field called "existing…" or an issuer by name means something that must be there; other guesses may be made by the chart itself.
+# "existing…" and an issuer's name mean something that must be there; a chart may itself make what other fields name.
 _SURE = ("existing", "cluster-issuer", "cert-manager.io/issuer")
 GUESSES: tuple[R, ...] = tuple(
     R("?", path, to, reason, basis=INFERRED, namespace="namespace", missing=any(word in path for word in _SURE))

@@ -1,0 +1,367 @@
+"""Which objects of a repo are restored, by which unit, in which environment. Pure: paths and documents in."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from posixpath import dirname, normpath
+
+from msgspec import Struct
+
+from dr.core.config import Config
+from dr.core.lines import line_of
+from dr.core.model import Body, Diagnostic, Document, Level, Ref, Unit, Where
+from dr.core.overlay import Overlay, closure, roots
+from dr.core.rules.layouts import CHART_PARTS, ENV_NAMES, ENV_PARENTS, PROVISIONING, RELEASES, TOOL_FOLDERS
+from dr.core.world import items, mapping, text
+
+FLUX, ARGO, SOURCES = "kustomize.toolkit.fluxcd.io", "argoproj.io", "source.extensions.fluxcd.io"
+_RELEASES, _PROVISIONING = re.compile(RELEASES), re.compile(PROVISIONING)
+
+
+class Deployment(Struct, frozen=True):
+    """What one unit applies: overlays to render and files to read.
+
+    namespace: for objects that name none; `forced` says that it replaces theirs (Flux targetNamespace).
+    variables: literal postBuild.substitute; variables_from: ConfigMaps (namespace, name) in git.
+    """
+
+    unit: Unit
+    overlays: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    namespace: str = ""
+    forced: bool = False
+    substitutes: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+    variables_from: tuple[tuple[str, str], ...] = ()
+
+
+class Layout(Struct, frozen=True):
+    """The deployments of a repo, the environments found, and what was noticed."""
+
+    deployments: tuple[Deployment, ...]
+    envs: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class _Owner(Struct, frozen=True):
+    file: str
+    document: Document
+    env: str
+
+    @property
+    def body(self) -> Body:
+        return self.document.body  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str:
+        return text(self.body, "metadata", "name")
+
+
+def survey(
+    repo: str,
+    paths: frozenset[str],
+    documents: Mapping[str, tuple[Document, ...]],
+    overlays: Mapping[str, Overlay],
+    config: Config,
+) -> Layout:
+    """Find what is deployed from a repo, and as what.
+
+    First the folders that Flux Kustomizations and Argo CD Applications point at, then the overlays
+    that no other overlay uses, then plain files by folder. What belongs to a chart, to an overlay's
+    inputs or to a tool is not applied by anybody and left out.
+    """
+    return _Survey(repo, paths, documents, overlays, config).layout()
+
+
+class _Survey:
+    def __init__(
+        self,
+        repo: str,
+        paths: frozenset[str],
+        documents: Mapping[str, tuple[Document, ...]],
+        overlays: Mapping[str, Overlay],
+        config: Config,
+    ) -> None:
+        self.repo = repo
+        self.paths = paths
+        self.documents = documents
+        self.overlays = overlays
+        self.config = config
+        self.charts = frozenset(
+            dirname(path) for path in paths if path.rpartition("/")[2] in ("Chart.yaml", "Chart.yml")
+        )
+        self.by_folder: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(documents):
+            self.by_folder[dirname(path)].append(path)
+        self.folders = _folders(paths)
+        self.diagnostics: list[Diagnostic] = []
+        self.used_files: set[str] = set()
+        self.used_overlays: set[str] = set()
+        found = {env for path in documents if (env := self._env_of(path))}
+        self.envs = tuple(sorted(found)) if len(found) > 1 else ()
+
+    def layout(self) -> Layout:
+        deployments = [*self._flux(), *self._argo()]
+        for overlay in self.overlays.values():
+            self.used_files.update(overlay.inputs, overlay.resources, (overlay.file,))
+        deployments.extend(self._overlays())
+        deployments.extend(self._plain())
+        return Layout(
+            tuple(sorted(deployments, key=lambda d: (d.unit, d.overlays, d.files))),
+            self.envs,
+            tuple(sorted(self.diagnostics)),
+        )
+
+    def _env_of(self, path: str) -> str:
+        for env, prefixes in self.config.envs.items():
+            if any(path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes):
+                return env
+        if self.config.envs:
+            return ""
+        if match := _RELEASES.match(path) or _PROVISIONING.match(path):
+            return match["env"]
+        parts = path.split("/")[:-1]
+        for parent, part in zip(["", *parts], parts, strict=False):
+            if parent in ENV_PARENTS or part in ENV_NAMES:
+                return part
+        return ""
+
+    def env(self, path: str) -> str:
+        """Return the environment of a file, "" where the repo has only one."""
+        return self._env_of(path) if self.envs else ""
+
+    def _named(self, env: str, name: str) -> str:
+        return f"{env}/{name}" if env and not name.startswith(f"{env}/") else name
+
+    def _owners(self, kind: str, group: str) -> Iterator[_Owner]:
+        for file in sorted(self.documents):
+            if self._in_chart(file):
+                continue
+            for document in self.documents[file]:
+                body = document.body
+                if (
+                    isinstance(body, dict)
+                    and body.get("kind") == kind
+                    and text(body, "apiVersion").startswith(f"{group}/")
+                    and text(body, "metadata", "name")
+                ):
+                    yield _Owner(file, document, self.env(file))
+
+    def _flux(self) -> Iterator[Deployment]:
+        seen: set[tuple[str, str]] = set()
+        for owner in self._owners("Kustomization", FLUX):
+            folder = self._flux_path(owner)
+            env = owner.env or self.env(f"{folder}/x")
+            if folder not in self.folders:
+                self._report_path(owner, ("spec", "path"), folder)
+                continue
+            if (env, folder) in seen:
+                continue
+            seen.add((env, folder))
+            spec = mapping(owner.body, "spec")
+            build = mapping(spec, "postBuild")
+            ref = _ref(owner.body)
+            sources = tuple(
+                (text(source, "namespace") or ref.namespace, text(source, "name"))
+                for source in items(build, "substituteFrom")
+                if text(source, "kind") == "ConfigMap"
+            )
+            literal = tuple(sorted((key, str(value)) for key, value in mapping(build, "substitute").items()))
+            name = self._named(env, owner.name)
+            for part, overlays, files in self._collect(folder):
+                unit_name = f"{name}:{part}" if part else name
+                unit = Unit(
+                    unit_name,
+                    "Kustomization",
+                    folder,
+                    env,
+                    self.repo,
+                    self._artifact(f"{folder}/{part}" if part else folder),
+                    None if part else ref,
+                )
+                yield Deployment(
+                    unit, overlays, files, text(spec, "targetNamespace"), forced=bool(spec.get("targetNamespace")),
+                    substitutes=bool(build), variables=literal, variables_from=sources,
+                )  # fmt: skip
+
+    def _flux_path(self, owner: _Owner) -> str:
+        folder = _clean(text(owner.body, "spec", "path"))
+        source = mapping(owner.body, "spec", "sourceRef")
+        if text(source, "kind") != "ExternalArtifact":
+            return folder
+        for generator in self._owners("ArtifactGenerator", SOURCES):
+            for artifact in items(generator.body, "spec", "artifacts"):
+                if generator.env == owner.env and text(artifact, "name") == text(source, "name"):
+                    for copy in items(artifact, "copy"):
+                        if (found := _copied(folder, text(copy, "from"), text(copy, "to"))) and found in self.folders:
+                            return found
+        return folder
+
+    def _argo(self) -> Iterator[Deployment]:
+        for owner in self._owners("Application", ARGO):
+            spec = mapping(owner.body, "spec")
+            for source in [mapping(spec, "source"), *items(spec, "sources")]:
+                folder = _clean(text(source, "path"))
+                if (
+                    not text(source, "path")
+                    or text(source, "chart")
+                    or folder in self.charts
+                    or folder not in self.folders
+                ):
+                    continue
+                env = owner.env or self.env(f"{folder}/x")
+                recurse = bool(mapping(source, "directory").get("recurse"))
+                overlays, files = (
+                    ((folder,), ()) if folder in self.overlays else ((), tuple(self._files_of(folder, recurse=recurse)))
+                )
+                self._use(overlays, files)
+                unit = Unit(self._named(env, owner.name), "Application", folder, env, self.repo, "", _ref(owner.body))
+                yield Deployment(unit, overlays, files, text(spec, "destination", "namespace"))
+
+    def _collect(self, folder: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """Yield (sub-folder, overlays, files) of a folder as Flux gathers it: overlays stop the descent."""
+        found: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        found[""]
+        stack = [folder]
+        while stack:
+            here = stack.pop()
+            part = here[len(folder) :].strip("/") if folder not in ("", ".") else here
+            if here in self.overlays:
+                found[part][0].append(here)
+                continue
+            files = self._files_of(here, recurse=False)
+            if files:
+                found[part][1].extend(files)
+            stack.extend(sorted(self.folders.get(here, ())))
+        for part, (overlays, files) in sorted(found.items()):
+            self._use(overlays, files)
+            yield part, tuple(overlays), tuple(files)
+
+    def _files_of(self, folder: str, *, recurse: bool) -> list[str]:
+        folders = [f for f in self.by_folder if f == folder or (recurse and _below(f, folder))]
+        return [
+            file
+            for f in sorted(folders)
+            for file in self.by_folder[f]
+            if not self._in_chart(file) and not _is_tool(file)
+        ]
+
+    def _use(self, overlays: Iterable[str], files: Iterable[str]) -> None:
+        self.used_files.update(files)
+        for folder in overlays:
+            self.used_overlays.add(folder)
+            needed = closure(folder, self.overlays)
+            self.used_files.update(needed)
+            self.used_overlays.update(dirname(path) for path in needed if dirname(path) in self.overlays)
+
+    def _overlays(self) -> Iterator[Deployment]:
+        for folder in sorted(roots(self.overlays)):
+            if folder in self.used_overlays or self._in_chart(f"{folder}/x"):
+                continue
+            self._use((folder,), ())
+            env = self.env(f"{folder}/x")
+            unit = Unit(self._named(env, folder or "."), "overlay", folder, env, self.repo, self._artifact(folder))
+            yield Deployment(unit, (folder,))
+
+    def _plain(self) -> Iterator[Deployment]:
+        for folder, files in sorted(self.by_folder.items()):
+            free = [f for f in files if f not in self.used_files and not self._in_chart(f) and not _is_tool(f)]
+            if folder in self.overlays:
+                self._report_unlisted(folder, free)
+                continue
+            if not free:
+                continue
+            env = self.env(free[0])
+            release = _RELEASES.match(f"{folder}/")
+            kind, namespace = ("service", release["namespace"]) if release else ("folder", "")
+            name = f"{release['namespace']}/{release['service']}" if release else folder or "."
+            artifact = self._artifact(release[0].rstrip("/") if release else folder)
+            yield Deployment(
+                Unit(self._named(env, name), kind, folder, env, self.repo, artifact), (), tuple(free), namespace
+            )
+
+    def _artifact(self, folder: str) -> str:
+        for document in self.documents.get(f"{folder}/artifact.json", ()):
+            return text(document.body, "id")
+        return ""
+
+    def _in_chart(self, path: str) -> bool:
+        parent = dirname(path)
+        while parent:
+            if parent in self.charts and any(path[len(parent) + 1 :].startswith(part) for part in CHART_PARTS):
+                return True
+            parent = dirname(parent)
+        return "" in self.charts and any(path.startswith(part) for part in CHART_PARTS)
+
+    def _report_unlisted(self, folder: str, files: Iterable[str]) -> None:
+        for file in files:
+            if any(is_object(document.body) for document in self.documents[file]):
+                cause = f"{self.overlays[folder].file} does not list it, so nothing applies it"
+                self.diagnostics.append(
+                    Diagnostic(Where(file, 0, self.repo), "unlisted", Level.INFO, file, cause, "list it, or delete it")
+                )
+
+    def _report_path(self, owner: _Owner, field: tuple[str, ...], folder: str) -> None:
+        line = line_of(owner.body, owner.document.lines, field) or owner.document.line
+        source = f"{text(owner.body, 'spec', 'sourceRef', 'kind')} {text(owner.body, 'spec', 'sourceRef', 'name')}"
+        cause = f"path {folder or '.'} of {source} is no folder of this repo"
+        remedy = "correct spec.path, or give the repo that holds it as a further REPO"
+        subject = str(_ref(owner.body))
+        self.diagnostics.append(
+            Diagnostic(Where(owner.file, line, self.repo), "missing-path", Level.WARNING, subject, cause, remedy)
+        )
+
+
+def is_object(body: object) -> bool:
+    """Return whether a document is a Kubernetes object: it has an apiVersion, a kind and a name."""
+    named = (
+        text(body, "metadata", "name") or text(body, "metadata", "generateName") or text(body, "kind").endswith("List")
+    )
+    return bool(text(body, "apiVersion") and text(body, "kind") and named)
+
+
+def _ref(body: Body) -> Ref:
+    return Ref(
+        text(body, "apiVersion"),
+        text(body, "kind"),
+        text(body, "metadata", "namespace") or "default",
+        text(body, "metadata", "name"),
+    )
+
+
+def _clean(path: str) -> str:
+    cleaned = normpath(path.lstrip("/")) if path.strip("/.") else ""
+    return "" if cleaned == "." else cleaned
+
+
+def _copied(folder: str, source: str, target: str) -> str:
+    """Return the repo folder that an ArtifactGenerator copies to `folder`, "" if this copy does not."""
+    root = source.partition("/")[2].removesuffix("/**").removesuffix("/*")
+    base = _clean(target.partition("/")[2])
+    if base and folder != base and not _below(folder, base):
+        return ""
+    return _clean(f"{root}/{folder[len(base) :].lstrip('/')}")
+
+
+def _below(folder: str, parent: str) -> bool:
+    return folder.startswith(f"{parent}/") if parent else bool(folder)
+
+
+def _is_tool(path: str) -> bool:
+    return any(path.startswith(folder) or f"/{folder}" in path for folder in TOOL_FOLDERS)
+
+
+def _folders(paths: Iterable[str]) -> dict[str, set[str]]:
+    """Return every folder with its direct sub-folders; the root is ""."""
+    found: dict[str, set[str]] = {"": set()}
+    for path in paths:
+        folder = dirname(path)
+        while folder and folder not in found:
+            found[folder] = set()
+            folder = dirname(folder)
+    for folder in list(found):
+        if folder:
+            found[dirname(folder)].add(folder)
+    return found
