@@ -1,0 +1,254 @@
+"""Config repos → everything the graph is built from: files read, parsed (with a cache), laid out, rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from posixpath import dirname
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dr.core.config import Config
+from dr.core.config import parse as parse_config
+from dr.core.errors import ConfigError, UsageError
+from dr.core.graph import Source
+from dr.core.layout import Deployment, Layout, survey
+from dr.core.model import Diagnostic, Document, Level, Resource, Where
+from dr.core.objects import resources
+from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, read_overlays
+from dr.core.rules.findings import LEVEL
+from dr.core.source import Entry, Mode, Parsed
+from dr.core.world import mapping, text
+from dr.engine.ports import ParseCache, Renderer, Snapshot
+
+_ENDINGS = (".yaml", ".yml", ".json")
+_VERSION = "1"
+_ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Parsed)
+
+
+class Selection(Struct, frozen=True):
+    """Which part of the repos is wanted: a folder ("" for all) and an environment ("" for all)."""
+
+    path: str = ""
+    env: str = ""
+
+
+class Tools(Struct, frozen=True):
+    """What reading needs from outside: a parser, a renderer and a cache of parses."""
+
+    parse: Callable[[bytes], Parsed]
+    renderer: Renderer
+    cache: ParseCache
+
+
+class _Read(Struct):
+    snapshot: Snapshot
+    entries: dict[str, Entry]
+    parsed: dict[str, Parsed]
+    overlays: dict[str, Overlay]
+
+
+def read(snapshots: Iterable[Snapshot], config: Config, selection: Selection, tools: Tools) -> Source:
+    """Read repos into one `Source`.
+
+    Bad files become diagnostics. Raises UsageError when `selection` matches nothing.
+    """
+    found: list[Resource] = []
+    diagnostics: list[Diagnostic] = []
+    units, folders, envs = [], set(), set()
+    snapshots = list(snapshots)
+    several = len(snapshots) > 1
+    for snapshot in snapshots:
+        name = snapshot.pin.name if several else ""
+        done = _read(snapshot, tools, config.exclude)
+        documents = {path: parsed.documents for path, parsed in done.parsed.items() if not _is_config(path)}
+        layout = survey(name, frozenset(done.entries), documents, done.overlays, config)
+        envs.update(layout.envs)
+        folders.update(_folders(done.entries))
+        wanted = _selected(layout, selection)
+        units.extend(deployment.unit for deployment in wanted)
+        diagnostics.extend(layout.diagnostics)
+        diagnostics.extend(_problems(done, name))
+        diagnostics.extend(replace(d, where=replace(d.where, repo=name)) for d in snapshot.diagnostics)
+        diagnostics.extend(
+            replace(d, where=replace(d.where, repo=name))
+            for overlay in done.overlays.values()
+            for d in overlay.problems
+        )
+        for item in _resources(done, wanted, name, tools):
+            if isinstance(item, Diagnostic):
+                diagnostics.append(item)
+            elif _in_path(item.where.file, selection.path):
+                found.append(item)
+    _check(selection, envs, found)
+    used = {resource.unit for resource in found}
+    kept = tuple(sorted({unit for unit in units if unit.name in used}))
+    pins = tuple(snapshot.pin for snapshot in snapshots)
+    return Source(tuple(found), kept, frozenset(folders), pins, tuple(sorted(set(diagnostics))))
+
+
+def config_of(snapshots: Iterable[Snapshot], parse: Callable[[bytes], Parsed]) -> Config:
+    """Return the dr.yaml at the root of the first repo that has one; an empty configuration without.
+
+    Raises ConfigError when it is not valid.
+    """
+    for snapshot in snapshots:
+        entry = next((e for e in snapshot.entries if _is_config(e.path) and e.mode is Mode.FILE), None)
+        for _, data in snapshot.read([entry]) if entry else ():
+            parsed = parse(data)
+            place = f"{snapshot.pin.name}!{entry.path}" if entry else ""
+            if parsed.problems:
+                raise ConfigError(f"{place}:{parsed.problems[0].line}: {parsed.problems[0].cause}", "correct the file")
+            return parse_config(parsed.documents[0].body if parsed.documents else {}, place)
+    return Config()
+
+
+def _is_config(path: str) -> bool:
+    return path in ("dr.yaml", "dr.yml")
+
+
+def _read(snapshot: Snapshot, tools: Tools, exclude: tuple[str, ...]) -> _Read:
+    entries = {
+        e.path: e
+        for e in snapshot.entries
+        if e.mode is Mode.FILE and not any(_in_path(e.path, part) for part in exclude)
+    }
+    wanted = [
+        e for path, e in entries.items() if path.endswith(_ENDINGS) or path.rpartition("/")[2] in KUSTOMIZATION_NAMES
+    ]
+    keys = {entry.path: f"{_VERSION}:{entry.id}" for entry in wanted}
+    parsed: dict[str, Parsed] = {}
+    known = tools.cache.get(keys.values())
+    unknown = []
+    for entry in wanted:
+        stored = known.get(keys[entry.path])
+        value = _decoded(stored) if stored is not None else None
+        if value is None:
+            unknown.append(entry)
+        else:
+            parsed[entry.path] = value
+    fresh: dict[str, bytes] = {}
+    for entry, data in snapshot.read(unknown):
+        parsed[entry.path] = value = tools.parse(data)
+        if entry.id:
+            fresh[f"{_VERSION}:{entry.id}"] = _ENCODER.encode(value)
+    tools.cache.put(fresh)
+    parsed = dict(sorted(parsed.items()))
+    kustomizations = {
+        path: p.documents[0]
+        for path, p in parsed.items()
+        if path.rpartition("/")[2] in KUSTOMIZATION_NAMES and p.documents
+    }
+    return _Read(snapshot, entries, parsed, read_overlays(kustomizations, frozenset(entries)))
+
+
+def _decoded(stored: bytes) -> Parsed | None:
+    try:
+        return _DECODER.decode(stored)
+    except msgspec.DecodeError:
+        return None
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        folder = dirname(path)
+        while folder and folder not in found:
+            found.add(folder)
+            folder = dirname(folder)
+    return found
+
+
+def _problems(done: _Read, repo: str) -> Iterator[Diagnostic]:
+    for path, parsed in done.parsed.items():
+        for problem in parsed.problems:
+            level = LEVEL.get(problem.code, Level.ERROR)
+            yield Diagnostic(Where(path, problem.line, repo), problem.code, level, path, problem.cause, "")
+
+
+def _selected(layout: Layout, selection: Selection) -> list[Deployment]:
+    return [d for d in layout.deployments if not selection.env or d.unit.env in (selection.env, "")]
+
+
+def _in_path(file: str, path: str) -> bool:
+    folder = path.strip("/").removeprefix("./")
+    return not folder or file == folder or file.startswith(f"{folder}/")
+
+
+def _check(selection: Selection, envs: set[str], found: list[Resource]) -> None:
+    if selection.env and selection.env not in envs:
+        there = f"this repo has {', '.join(sorted(envs))}" if envs else "this repo has a single environment"
+        raise UsageError(f'there is no environment "{selection.env}"', f"{there}; envs: in dr.yaml names others")
+    if selection.path and not found:
+        raise UsageError(
+            f'no object stands under "{selection.path}"', "dr graph REPO lists the units and their folders"
+        )
+
+
+def _resources(
+    done: _Read, deployments: Iterable[Deployment], repo: str, tools: Tools
+) -> Iterator[Resource | Diagnostic]:
+    deployments = list(deployments)
+    rendered = dict(_rendered(done, {folder for d in deployments for folder in d.overlays}, tools))
+    config_maps = _config_maps(done)
+    for deployment in deployments:
+        variables: dict[str, str] = {}
+        for source in deployment.variables_from:
+            variables.update(config_maps.get(source, {}))
+        variables.update(deployment.variables)
+        documents = [
+            (Where(file, document.line, repo), document)
+            for file in deployment.files
+            for document in done.parsed[file].documents
+        ]
+        for folder in deployment.overlays:
+            built, problems = rendered[folder]
+            documents.extend((replace(where, repo=repo), document) for where, document in built)
+            yield from (replace(problem, where=replace(problem.where, repo=repo)) for problem in problems)
+        yield from resources(deployment, documents, variables)
+
+
+_Built = tuple[list[tuple[Where, Document]], list[Diagnostic]]
+
+
+def _rendered(done: _Read, folders: Iterable[str], tools: Tools) -> Iterator[tuple[str, _Built]]:
+    """Yield what each overlay builds: plain ones read file by file, all others rendered together."""
+    parts = {folder: _parts(folder, done.overlays, ()) for folder in sorted(folders)}
+    wanted = sorted({part for files_and_folders in parts.values() for part in files_and_folders[1]})
+    built = _render(done, wanted, tools) if wanted else {}
+    for folder, (files, others) in parts.items():
+        documents = [
+            (Where(file, d.line), d) for file in files if file in done.parsed for d in done.parsed[file].documents
+        ]
+        problems: list[Diagnostic] = []
+        for other in others:
+            documents.extend((item.where, Document(item.body, item.where.line)) for item in built[other].objects)
+            problems.extend(built[other].diagnostics)
+        yield folder, (documents, problems)
+
+
+def _parts(folder: str, overlays: Mapping[str, Overlay], above: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the files that a plain overlay lists and the overlays below it that need rendering."""
+    overlay = overlays[folder]
+    if folder in above:
+        return [], []
+    if not overlay.plain:
+        return [], [folder]
+    files, others = list(overlay.resources), []
+    for child in overlay.children:
+        more = _parts(child, overlays, (*above, folder))
+        files.extend(more[0])
+        others.extend(more[1])
+    return files, others
+
+
+def _config_maps(done: _Read) -> Mapping[tuple[str, str], dict[str, str]]:
+    return {
+        (text(body, "metadata", "namespace"), text(body, "metadata", "name")): {
+            key: str(value) for key, value in mapping(body, "data").items()
+        }
+        for parsed in done.parsed.values()
+        for document in parsed.documents
+        if isinstance(body := document.body, dict) and body.get("kind") == "ConfigMap"
+    }
