@@ -1,0 +1,83 @@
+# `make` lists the tasks. Each sets up what it needs; the second time that takes no time.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+WORKERS ?= 2
+SAMPLE ?= tests/fixtures/platform
+FUZZ_SECONDS ?= 60
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BIN := .venv/bin
+READY := .venv/.ready-$(VERSION)
+export DEBIAN_FRONTEND = noninteractive
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test lint format bench fuzz docs clean setup chromium
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) SAMPLE=$(SAMPLE) FUZZ_SECONDS=$(FUZZ_SECONDS)"
+
+demo: $(READY) ## graph, plan and findings of a sample platform, and its graph as an HTML file
+	@mkdir -p build/demo
+	$(BIN)/dr graph $(SAMPLE)
+	$(BIN)/dr plan $(SAMPLE)
+	@echo "$(BIN)/dr lint $(SAMPLE)"; code=0; $(BIN)/dr lint $(SAMPLE) || code=$$?; \
+	case $$code in 0) ;; 1) echo "(exit code 1: there are findings, and the sample is meant to have some)" ;; *) exit $$code ;; esac
+	@$(BIN)/dr graph $(SAMPLE) -o html > build/demo/graph.html
+	@echo "Open this file in a browser: $(CURDIR)/build/demo/graph.html"
+
+test: $(READY) chromium ## all tests; PYTHON=python3.12 chooses the interpreter
+	@$(BIN)/python -m pytest -n $(WORKERS) tests
+
+lint: $(READY) ## ruff, mypy in strict mode, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## what ruff can put right by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## speed against kubectl, and inferred against declared order (minutes)
+	$(BIN)/python -m bench.graph
+	$(BIN)/python -m bench.order
+
+fuzz: $(READY) ## feed FUZZ_SECONDS of broken input to each tests/fuzz/fuzz_*.py
+	@$(BIN)/python -m pip install -e '.[fuzz]'
+	@shopt -s nullglob; targets=(tests/fuzz/fuzz_*.py); \
+	[ $${#targets[@]} -gt 0 ] || { echo "there is no tests/fuzz/fuzz_*.py"; exit 1; }; \
+	for target in "$${targets[@]}"; do echo "$$target"; $(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; done
+
+docs: $(READY) ## write docs/reference from the code
+	@[ -f docs/reference.py ] || { echo "there is no docs/reference.py yet: nothing to write"; exit 1; }
+	$(BIN)/python docs/reference.py
+
+clean: ## remove the environment and everything built
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(READY) ## the virtual environment only
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "$(PYTHON) is missing or older than Python 3.11: make PYTHON=python3.12 …"; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing: install it first"; exit 1; }
+	@echo "Setting up .venv with Python $(VERSION): a minute or two, once"
+	@$(PYTHON) -m venv --clear .venv \
+	|| { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -e '.[dev]'
+	@touch $@
+
+# The tests of the HTML need a browser. Where none can be installed they are skipped, and say so.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the tests of the HTML: a minute or two, once"; \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } \
+	  || echo "Chromium could not be installed: the tests that need it will be skipped"; \
+	else echo "No Chromium here: the tests that need it will be skipped"; fi
