@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from dr.core.model import Diagnostic, Document, Pin
+from dr.core.model import Diagnostic, Pin
+from dr.core.overlay import Overlay, Rendered
 from dr.core.source import Entry
 
 
@@ -41,5 +42,10 @@ class ParseCache(Protocol):
 class Renderer(Protocol):
     """Builds overlays that only their own tool can build."""
 
-    def build(self, overlay: str, files: Mapping[str, bytes]) -> tuple[tuple[Document, ...], tuple[Diagnostic, ...]]:
-        """Render the overlay in folder `overlay` of a tree of `files` (path → content)."""
+    def build_all(
+        self, folders: Iterable[str], files: Mapping[str, bytes], overlays: Mapping[str, Overlay]
+    ) -> Mapping[str, tuple[tuple[Rendered, ...], tuple[Diagnostic, ...]]]:
+        """Render overlays by folder from `files` (path → content); a failed one is a diagnostic and no objects."""
+
+    def fingerprint(self, folder: str, ids: Mapping[str, str], overlays: Mapping[str, Overlay]) -> str:
+        """Return a key under which an overlay's render may be kept, from the blob ids of its files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from posixpath import dirname
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,7 @@ from dr.core.graph import Source
 from dr.core.layout import Deployment, Layout, survey
 from dr.core.model import Diagnostic, Document, Level, Resource, Where
 from dr.core.objects import resources
-from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, read_overlays
+from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_overlays
 from dr.core.rules.findings import LEVEL
 from dr.core.source import Entry, Mode, Parsed
 from dr.core.world import mapping, text
@@ -24,7 +25,15 @@ from dr.engine.ports import ParseCache, Renderer, Snapshot
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _VERSION = "1"
-_ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Parsed)
+
+
+class _Kept(Struct, frozen=True):
+    objects: tuple[Rendered, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+_ENCODER, _PARSED, _KEPT = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Parsed), msgspec.msgpack.Decoder(_Kept)
+_Value = TypeVar("_Value")
 
 
 class Selection(Struct, frozen=True):
@@ -123,7 +132,7 @@ def _read(snapshot: Snapshot, tools: Tools, exclude: tuple[str, ...]) -> _Read:
     unknown = []
     for entry in wanted:
         stored = known.get(keys[entry.path])
-        value = _decoded(stored) if stored is not None else None
+        value = _decoded(stored, _PARSED) if stored is not None else None
         if value is None:
             unknown.append(entry)
         else:
@@ -140,12 +149,12 @@ def _read(snapshot: Snapshot, tools: Tools, exclude: tuple[str, ...]) -> _Read:
         for path, p in parsed.items()
         if path.rpartition("/")[2] in KUSTOMIZATION_NAMES and p.documents
     }
-    return _Read(snapshot, entries, parsed, read_overlays(kustomizations, frozenset(entries)))
+    return _Read(snapshot, entries, parsed, read_overlays(kustomizations, frozenset(entries), parsed, tools.parse))
 
 
-def _decoded(stored: bytes) -> Parsed | None:
+def _decoded(stored: bytes, decoder: msgspec.msgpack.Decoder[_Value]) -> _Value | None:
     try:
-        return _DECODER.decode(stored)
+        return decoder.decode(stored)
     except msgspec.DecodeError:
         return None
 
@@ -213,34 +222,41 @@ _Built = tuple[list[tuple[Where, Document]], list[Diagnostic]]
 
 
 def _rendered(done: _Read, folders: Iterable[str], tools: Tools) -> Iterator[tuple[str, _Built]]:
-    """Yield what each overlay builds: plain ones read file by file, all others rendered together."""
-    parts = {folder: _parts(folder, done.overlays, ()) for folder in sorted(folders)}
-    wanted = sorted({part for files_and_folders in parts.values() for part in files_and_folders[1]})
-    built = _render(done, wanted, tools) if wanted else {}
-    for folder, (files, others) in parts.items():
-        documents = [
-            (Where(file, d.line), d) for file in files if file in done.parsed for d in done.parsed[file].documents
-        ]
-        problems: list[Diagnostic] = []
-        for other in others:
-            documents.extend((item.where, Document(item.body, item.where.line)) for item in built[other].objects)
-            problems.extend(built[other].diagnostics)
-        yield folder, (documents, problems)
+    """Yield what each overlay builds: plain ones are read file by file, which keeps every field's line."""
+    wanted = sorted(folders)
+    built = _render(done, [folder for folder in wanted if not done.overlays[folder].plain], tools)
+    for folder in wanted:
+        if (kept := built.get(folder)) is not None:
+            documents = [(item.where, Document(item.body, item.where.line)) for item in kept.objects]
+            yield folder, (documents, list(kept.diagnostics))
+        else:
+            yield folder, ([(Where(file, d.line), d) for file, d in _listed(folder, done)], [])
 
 
-def _parts(folder: str, overlays: Mapping[str, Overlay], above: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Return the files that a plain overlay lists and the overlays below it that need rendering."""
-    overlay = overlays[folder]
-    if folder in above:
-        return [], []
-    if not overlay.plain:
-        return [], [folder]
-    files, others = list(overlay.resources), []
-    for child in overlay.children:
-        more = _parts(child, overlays, (*above, folder))
-        files.extend(more[0])
-        others.extend(more[1])
-    return files, others
+def _listed(folder: str, done: _Read) -> Iterator[tuple[str, Document]]:
+    """Yield the documents of the files that an overlay and those below it list."""
+    for member in members(folder, done.overlays):
+        for file in done.overlays[member].resources:
+            for document in done.parsed[file].documents if file in done.parsed else ():
+                yield file, document
+
+
+def _render(done: _Read, folders: Iterable[str], tools: Tools) -> dict[str, _Kept]:
+    """Return what overlays build: from the cache, or built anew and kept; files as they are where a build fails."""
+    ids = {path: entry.id for path, entry in done.entries.items()}
+    needed = {folder: [path for path in closure(folder, done.overlays) if path in ids] for folder in folders}
+    keys = {f: f"render:{tools.renderer.fingerprint(f, ids, done.overlays)}" for f in needed if all(map(ids.get, needed[f]))}
+    stored = tools.cache.get(keys.values())
+    kept = {folder: value for folder, key in keys.items() if key in stored and (value := _decoded(stored[key], _KEPT))}
+    missing = [folder for folder in needed if folder not in kept]
+    wanted = sorted({path for folder in missing for path in needed[folder]})
+    files = {entry.path: data for entry, data in done.snapshot.read([done.entries[path] for path in wanted])}
+    built = tools.renderer.build_all(missing, files, done.overlays) if missing else {}
+    for folder, (objects, diagnostics) in built.items():
+        listed = (Rendered(d.body, Where(file, d.line)) for file, d in _listed(folder, done) if isinstance(d.body, dict))
+        kept[folder] = _Kept(objects or tuple(listed), diagnostics)
+    tools.cache.put({keys[f]: _ENCODER.encode(kept[f]) for f in missing if f in keys and not kept[f].diagnostics})
+    return kept
 
 
 def _config_maps(done: _Read) -> Mapping[tuple[str, str], dict[str, str]]:
