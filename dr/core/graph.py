@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dr.core.config import Config
 from dr.core.cycles import resolve
@@ -68,7 +69,9 @@ def build(source: Source, config: Config | None = None) -> Graph:
     ordered = _unique(edges)
     cycles, cuts = resolve(len(world.nodes) + len(lacking.nodes), ordered)
     names = frozenset(pin.name for pin in source.pins)
-    nodes = (*world.nodes, *lacking.nodes)
+    owned = declared.owned_units(world, units)
+    own = (replace(node, unit=owned[i]) if i in owned else node for i, node in enumerate(world.nodes))
+    nodes = (*own, *lacking.nodes)
     diagnostics = [
         *source.diagnostics,
         *world.diagnostics,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -115,7 +117,7 @@ class World:
 
     def _unique(self, resources: list[Resource]) -> tuple[Resource, ...]:
         first: dict[tuple[str, ...], Resource] = {}
-        for found in sorted(resources, key=_canonical):
+        for found in _in_order(resources):
             ref = self._scoped(found.ref)
             resource = found if ref is found.ref else replace(found, ref=ref)
             key = (resource.env, home_group(ref.group, ref.kind), ref.kind, ref.namespace, ref.name)
@@ -272,6 +274,13 @@ class World:
 
 def _canonical(resource: Resource) -> tuple[Any, ...]:
     return resource.env, resource.where, resource.ref, resource.unit
+
+
+def _in_order(resources: Iterable[Resource]) -> Iterator[Resource]:
+    """Yield resources in canonical order; of several on one line, by content."""
+    for _, same in groupby(sorted(resources, key=_canonical), key=_canonical):
+        group = list(same)
+        yield from sorted(group, key=lambda r: msgspec.json.encode(r.body)) if len(group) > 1 else group
 
 
 def _scopes(resources: Iterable[Resource]) -> dict[tuple[str, str], bool]:

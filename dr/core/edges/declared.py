@@ -50,8 +50,8 @@ def units_in_order(world: World, units: Iterable[Unit]) -> Iterator[Found]:
     members: dict[str, list[int]] = defaultdict(list)
     for index, resource in enumerate(world.resources):
         members[resource.unit].append(index)
-    owners = {unit.name: found[0] for unit in units if unit.owner and (found := _owner(world, unit))}
-    owned = {index: name for name, index in owners.items()}
+    owned = owned_units(world, units)
+    owners = {name: index for index, name in owned.items()}
     contents = _contents(members, owners)
     for name, owner in sorted(owners.items()):
         resource = world.resources[owner]
@@ -60,15 +60,8 @@ def units_in_order(world: World, units: Iterable[Unit]) -> Iterator[Found]:
             if index == owner or (index in owned and not waits):
                 continue
             strength = Strength.READY if waits else Strength.EXISTS
-            yield Edge(
-                index,
-                owner,
-                strength,
-                Basis.DECLARED,
-                "unit",
-                f"{resource.ref.kind} {resource.ref.name} is complete with its objects",
-                resource.where,
-            )
+            reason = "is complete with its objects"
+            yield Edge(index, owner, strength, Basis.DECLARED, "unit", reason, resource.where)
     for name, owner in sorted(owners.items()):
         yield from _depends_on(world, owner, contents[name])
 
@@ -110,15 +103,9 @@ def _depends_on(world: World, owner: int, contents: list[int]) -> Iterator[Found
         for target in targets:
             for index in (owner, *contents):
                 if index != target:
-                    yield Edge(
-                        target,
-                        index,
-                        Strength.READY,
-                        Basis.DECLARED,
-                        "dependsOn",
-                        f"Kustomization {resource.ref.name} declares dependsOn {name}",
-                        place,
-                    )
+                    part = "" if index == owner else f"belongs to Kustomization {resource.ref.name}, which "
+                    reason = f"{part}declares dependsOn {name}"
+                    yield Edge(target, index, Strength.READY, Basis.DECLARED, "dependsOn", reason, place)
         if not targets:
             cause = f"dependsOn names Kustomization {namespace}/{name}, which is not in git: it never becomes ready"
             yield Diagnostic(
@@ -129,6 +116,11 @@ def _depends_on(world: World, owner: int, contents: list[int]) -> Iterator[Found
                 cause,
                 "correct the name, or remove the dependency",
             )
+
+
+def owned_units(world: World, units: Iterable[Unit]) -> dict[int, str]:
+    """Return, by node id, the unit that an object stands for."""
+    return {found[0]: unit.name for unit in units if unit.owner and (found := _owner(world, unit))}
 
 
 def depends_on_annotations(world: World) -> Iterator[Found]:
@@ -219,7 +211,7 @@ def _chained(
     for before, after in pairwise(ordered):
         for later in groups[after]:
             resource = world.resources[later]
-            reason = f"{rule} {'/'.join(map(str, after))} comes after {'/'.join(map(str, before))}"
+            reason = f"is of {rule} {'/'.join(map(str, after))}, after {'/'.join(map(str, before))}"
             place = where(resource, ("metadata", "annotations")) if rule == "sync-wave" else resource.where
             for earlier in groups[before]:
                 yield Edge(earlier, later, strength, Basis.DECLARED, rule, reason, place)

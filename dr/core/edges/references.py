@@ -11,6 +11,8 @@ from dr.core.model import Basis, Diagnostic, Edge, Level, Resource, Strength, Wh
 from dr.core.scan import Hit, RuleBook
 from dr.core.world import Found, Need, World, text
 
+# Rules by which an object uses a Service, and so the pods behind it; mere order is no use.
+_USES = ("reference:", "service-host")
 _VARIABLE = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}|<path:")
 
 
@@ -102,7 +104,7 @@ def through_services(world: World, edges: Iterable[Edge]) -> Iterator[Edge]:
     known: dict[int, list[int]] = {}
     for edge in edges:
         node = world.nodes[edge.before]
-        if node.ref.kind != "Service" or node.ref.group:
+        if node.ref.kind != "Service" or node.ref.group or not edge.rule.startswith(_USES):
             continue
         workloads = known.get(edge.before)
         if workloads is None:
