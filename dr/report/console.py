@@ -8,17 +8,13 @@ from collections.abc import Iterable, Iterator
 from dr.core.model import Edge, Graph, Node, Origin, Pin, Prerequisite, Strength
 from dr.core.plan import Plan
 from dr.core.query import Paths, Reached
+from dr.report.findings import safe
 
 Line = tuple[tuple[str, str], ...]
 _MARK = {Origin.GIT: "●", Origin.DERIVED: "○", Origin.MISSING: "✗"}
 _STYLE = {Origin.GIT: "", Origin.DERIVED: "dim", Origin.MISSING: "red"}
 _FORCE = {Strength.READY: 0, Strength.EXISTS: 1, Strength.SOFT: 2}
 _SHOWN = 6
-
-
-def safe(text: str) -> str:
-    """Return text without control characters: what comes from a repo must not drive the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def line(*parts: str | tuple[str, str]) -> Line:
