@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from posixpath import dirname, normpath
+from posixpath import dirname, join, normpath
 
 from msgspec import Struct
 
@@ -153,7 +153,7 @@ class _Survey:
         seen: set[tuple[str, str]] = set()
         for owner in self._owners("Kustomization", FLUX):
             folder = self._flux_path(owner)
-            env = owner.env or self.env(f"{folder}/x")
+            env = owner.env or self.env(join(folder, "x"))
             if folder not in self.folders:
                 self._report_path(owner, ("spec", "path"), folder)
                 continue
@@ -211,7 +211,7 @@ class _Survey:
                     or folder not in self.folders
                 ):
                     continue
-                env = owner.env or self.env(f"{folder}/x")
+                env = owner.env or self.env(join(folder, "x"))
                 recurse = bool(mapping(source, "directory").get("recurse"))
                 overlays, files = (
                     ((folder,), ()) if folder in self.overlays else ((), tuple(self._files_of(folder, recurse=recurse)))
@@ -258,10 +258,10 @@ class _Survey:
 
     def _overlays(self) -> Iterator[Deployment]:
         for folder in sorted(roots(self.overlays)):
-            if folder in self.used_overlays or self._in_chart(f"{folder}/x"):
+            if folder in self.used_overlays or self._in_chart(join(folder, "x")):
                 continue
             self._use((folder,), ())
-            env = self.env(f"{folder}/x")
+            env = self.env(join(folder, "x"))
             unit = Unit(self._named(env, folder or "."), "overlay", folder, env, self.repo, self._artifact(folder))
             yield Deployment(unit, (folder,))
 

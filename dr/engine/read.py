@@ -245,7 +245,9 @@ def _render(done: _Read, folders: Iterable[str], tools: Tools) -> dict[str, _Kep
     """Return what overlays build: from the cache, or built anew and kept; files as they are where a build fails."""
     ids = {path: entry.id for path, entry in done.entries.items()}
     needed = {folder: [path for path in closure(folder, done.overlays) if path in ids] for folder in folders}
-    keys = {f: f"render:{tools.renderer.fingerprint(f, ids, done.overlays)}" for f in needed if all(map(ids.get, needed[f]))}
+    keys = {
+        f: f"render:{tools.renderer.fingerprint(f, ids, done.overlays)}" for f in needed if all(map(ids.get, needed[f]))
+    }
     stored = tools.cache.get(keys.values())
     kept = {folder: value for folder, key in keys.items() if key in stored and (value := _decoded(stored[key], _KEPT))}
     missing = [folder for folder in needed if folder not in kept]
@@ -253,8 +255,10 @@ def _render(done: _Read, folders: Iterable[str], tools: Tools) -> dict[str, _Kep
     files = {entry.path: data for entry, data in done.snapshot.read([done.entries[path] for path in wanted])}
     built = tools.renderer.build_all(missing, files, done.overlays) if missing else {}
     for folder, (objects, diagnostics) in built.items():
-        listed = (Rendered(d.body, Where(file, d.line)) for file, d in _listed(folder, done) if isinstance(d.body, dict))
-        kept[folder] = _Kept(objects or tuple(listed), diagnostics)
+        listed = (
+            Rendered(d.body, Where(file, d.line)) for file, d in _listed(folder, done) if isinstance(d.body, dict)
+        )
+        kept[folder] = _Kept(tuple(listed) if diagnostics else objects, diagnostics)
     tools.cache.put({keys[f]: _ENCODER.encode(kept[f]) for f in missing if f in keys and not kept[f].diagnostics})
     return kept
 

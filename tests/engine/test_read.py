@@ -257,3 +257,8 @@ def test_dr_yaml_of_the_repo_is_read_and_is_no_object(tools: Tools) -> None:
     snapshot = Memory({"dr.yaml": "provided: [Secret/x]\n", "a.yaml": config_map("a")})
     assert config_of([snapshot], parse).provided == ("Secret/x",)
     assert _found(read([snapshot], Config(), Selection(), tools)) == {(".", "ConfigMap default/a")}
+
+
+def test_an_overlay_at_the_root_of_a_repo_is_deployed(tools: Tools) -> None:
+    files = {"kustomization.yaml": "resources: [a]\n", "a/kustomization.yaml": "resources: [a.yaml]\n", "a/a.yaml": config_map("a")}
+    assert _found(source(tools, files)) == {(".", "ConfigMap default/a")}

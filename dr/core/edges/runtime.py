@@ -28,7 +28,7 @@ def service_hosts(world: World) -> Iterator[Edge]:
         for path, value in _texts(template):
             for service in sorted(set(_services(world, resource.env, resource.ref.namespace, value))):
                 name = world.nodes[service].ref.name
-                reason = f"{_variable(template, path)} names Service {name}"
+                reason = f"uses Service {name} by {_variable(template, path)}"
                 yield Edge(
                     service,
                     index,
@@ -61,9 +61,11 @@ def _texts(template: Body) -> Iterator[tuple[Path, str]]:
 
 def _variable(template: Body, path: Path) -> str:
     container = items(template, "spec", str(path[0]))[int(path[1])]
+    name = text(container, "name")
     if path[2] == "env":
-        return f"environment variable {text(items(container, 'env')[int(path[3])], 'name')}"
-    return f"container {path[2]}"
+        variable = items(container, "env")[int(path[3])]
+        return f"environment variable {text(variable, 'name')} of container {name}"
+    return f"{path[2]} of container {name}"
 
 
 def _services(world: World, env: str, namespace: str, value: str) -> Iterator[int]:
