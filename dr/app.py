@@ -20,11 +20,13 @@ from dr.core.errors import ConfigError
 from dr.core.graph import build
 from dr.core.model import Graph, Level
 from dr.core.plan import Plan, order
-from dr.engine.read import Selection, Tools, config_of, read
+from dr.engine.read import CONFIG_NAMES, Selection, Tools, config_of, read
+from dr.engine.rooted import rooted
 from dr.report import console, data
 
 if TYPE_CHECKING:
     from dr.core.config import Config
+    from dr.engine.ports import Snapshot
     from dr.report.console import Line
 
 
@@ -50,12 +52,16 @@ def _load(repos: Sequence[str], path: str, env: str, config: Path | None, max_fi
     gc.disable()  # values are built once and kept: collections would only walk them again and again
     clones = cache.folder() / "clones"
     limit = max_file_size * 2**20
-    snapshots = [open_repo(repo, max_bytes=limit, clones=clones) for repo in repos]
+    snapshots: list[Snapshot] = []
+    for repo in repos:
+        whole = open_repo(repo, max_bytes=limit, clones=clones)
+        own = rooted(whole, whole.prefix, CONFIG_NAMES)
+        path = path or (whole.prefix if own is None and len(repos) == 1 else "")
+        snapshots.append(own or whole)
     settings = _config(config) if config else config_of(snapshots, parse)
     snapshots.extend(open_repo(spec.url, rev=spec.rev, max_bytes=limit, clones=clones) for spec in settings.repos)
     tools = Tools(parse, Kustomize(parse), cache.SqliteCache(cache.folder() / "parses.sqlite"))
-    prefix = getattr(snapshots[0], "prefix", "") if len(repos) == 1 else ""
-    source = read(snapshots, settings, Selection(path or prefix, env), tools)
+    source = read(snapshots, settings, Selection(path, env), tools)
     return _Read(build(source, settings), settings)
 
 

@@ -23,6 +23,7 @@ from dr.core.source import Entry, Mode, Parsed
 from dr.core.world import mapping, text
 from dr.engine.ports import ParseCache, Renderer, Snapshot
 
+CONFIG_NAMES = ("dr.yaml", "dr.yml")
 _ENDINGS = (".yaml", ".yml", ".json")
 _VERSION = "1"
 
@@ -114,7 +115,7 @@ def config_of(snapshots: Iterable[Snapshot], parse: Callable[[bytes], Parsed]) -
 
 
 def _is_config(path: str) -> bool:
-    return path in ("dr.yaml", "dr.yml")
+    return path in CONFIG_NAMES
 
 
 def _read(snapshot: Snapshot, tools: Tools, exclude: tuple[str, ...]) -> _Read:
