@@ -39,6 +39,9 @@ class Order:
     def add(self, before: Owner, after: Owner) -> None:
         """Let `after` start only when `before` has ended."""
         self._graph.add_edge(_end(before), _start(after))
+        for owner in (before, after):
+            if owner.kind == "Kustomization":
+                self._graph.add_edge(_start(owner), _end(owner))
 
     def holds(self, before: Owner, after: Owner) -> bool:
         """Return whether the order says so, directly or through others."""
@@ -64,19 +67,25 @@ class Inferred(NamedTuple):
 def read_graph(graph: dict[str, Any]) -> Inferred:
     """Read the inferred order of owners from `dr graph -o json`.
 
-    A unit's objects are those with an edge of rule "unit" to the Kustomization that owns it. Of edges
+    A unit's objects are those with an edge of rule "unit" to the Kustomization that owns it, and what
+    controllers make from them. Of edges
     that are not declared: those between two Kustomizations' objects, and those that lead from one
     HelmRelease to another through objects that are neither.
     """
     owners = {i: _owner(node) for i, node in enumerate(graph["nodes"]) if _is_owner(node)}
+    # What a Kustomization object itself needs (its source) is no order between what it and others apply.
+    kustomizations = {i for i, owner in owners.items() if owner.kind == "Kustomization"}
     parents: dict[int, set[int]] = {}
     follows: dict[int, set[int]] = {}
     for edge in graph["edges"]:
         before, after = edge["before"], edge["after"]
         if edge["rule"] == "unit":
             parents.setdefault(before, set()).add(after)
-        elif edge["basis"] != "declared" and not edge.get("cut"):
+        elif edge["basis"] != "declared" and not edge.get("cut") and after not in kustomizations:
             follows.setdefault(before, set()).add(after)
+    for edge in graph["edges"]:
+        if edge["rule"] == "derived":
+            parents.setdefault(edge["after"], set()).update(parents.get(edge["before"], ()))
     inside = {
         i: _up(i, parents) | ({i} if i in owners and owners[i].kind == "Kustomization" else set())
         for i in range(len(graph["nodes"]))

@@ -91,6 +91,8 @@ class _Blocks:
                 self._parent[index] = owner
             if resource.ref.kind in _CHARTS:
                 self._opaque.update(i for i in (index, owner) if i is not None)
+        made = {edge.after: self.of[edge.before] for edge in reversed(world.derived_edges)}
+        self.of.extend(made.get(index) for index in range(len(world.resources), len(world.nodes)))
 
     def pair(self, edge: Edge) -> tuple[int, int] | None:
         """Return the two blocks that an edge connects; None within one, or where one is part of the other."""

@@ -178,3 +178,9 @@ def test_what_a_release_makes_by_name_comes_after_it() -> None:
     """)
     assert ("HelmRelease default/forge", "Ingress default/i", "exists") in edges(done, "chart-made")
     assert not any("forge-http" in d.cause for d in done.diagnostics)
+
+
+def test_a_chart_that_serves_an_api_comes_after_the_chart_that_brings_it() -> None:
+    release = "{{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {{name: {0}, namespace: default}}, spec: {{chart: {{spec: {{chart: {0}}}}}}}}}"
+    done = graph("\n---\n".join(release.format(chart) for chart in ("istiod", "base")))
+    assert set(edges(done, "chart-stack")) == {("HelmRelease default/base", "HelmRelease default/istiod", "ready")}

@@ -56,6 +56,21 @@ def custom_resources(world: World, installed: tuple[Release, ...]) -> Iterator[F
         if crd and not any(isinstance(item, Edge) and item.rule in _SERVING for item in found):
             unserved[resource.env, group, kind].append(index)
     yield from _unserved(world, unserved)
+    yield from _stacked(world, installed)
+
+
+def _stacked(world: World, installed: tuple[Release, ...]) -> Iterator[Edge]:
+    """Yield, for a release that serves an API whose CRDs another chart brings, that other release first."""
+    for release in installed:
+        served = () if release.known is None else release.known.serves
+        for group in served:
+            if release.known and brings(release.known, group):
+                continue
+            for other, chart in _seen(world, release.index, installed):
+                if brings(chart, group):
+                    where = world.resources[release.index].where
+                    reason = f"serves the API {group}, whose CRDs chart {other.chart} brings"
+                    yield Edge(other.index, release.index, Strength.READY, Basis.INFERRED, "chart-stack", reason, where)
 
 
 def _api(
