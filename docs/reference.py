@@ -40,7 +40,14 @@ def commands() -> Iterator[str]:
 
 def findings() -> Iterator[str]:
     """Yield the page of findings."""
-    yield from ("# Findings", "", _NOTE, "", "| code | level | what it is | why it matters, and what to do |", "|---|---|---|---|")
+    yield from (
+        "# Findings",
+        "",
+        _NOTE,
+        "",
+        "| code | level | what it is | why it matters, and what to do |",
+        "|---|---|---|---|",
+    )
     yield from _rows(*((f"`{f.code}`", f.level, f.title, f.help) for f in FINDINGS))
 
 
@@ -50,13 +57,19 @@ def rules() -> Iterator[str]:
     yield "`@pod` is every kind with a pod template, `?` every kind that Kubernetes itself does not have."
     yield from ("", "| kind | field | names | strength | basis |", "|---|---|---|---|---|")
     yield from _rows(
-        *((f"`{r.kind}`", f"`{r.path}`", r.to or f"by `{r.kind_field}`", r.strength, r.basis) for r in (*REFERENCES, *GUESSES))
+        *(
+            (f"`{r.kind}`", f"`{r.path}`", r.to or f"by `{r.kind_field}`", r.strength, r.basis)
+            for r in (*REFERENCES, *GUESSES)
+        )
     )
     yield from ("", "## Derived objects", "", "| from | to | name |", "|---|---|---|")
     yield from _rows(*((f"`{d.group}/{d.kind}`", d.to, " or ".join(f"`{n}`" for n in d.name)) for d in DERIVATIONS))
     yield from ("", "## APIs that are gone", "", "| API version | kinds | since | instead |", "|---|---|---|---|")
     yield from _rows(
-        *((f"`{r.api_version}`", ", ".join(r.kinds) or "all", r.removed, r.instead or "nothing") for r in (*REMOVALS, *CRD_REMOVALS))
+        *(
+            (f"`{r.api_version}`", ", ".join(r.kinds) or "all", r.removed, r.instead or "nothing")
+            for r in (*REMOVALS, *CRD_REMOVALS)
+        )
     )
 
 
@@ -65,7 +78,12 @@ def charts() -> Iterator[str]:
     yield from ("# Charts", "", _NOTE, "", "| chart | brings the APIs | serves | makes |", "|---|---|---|---|")
     yield from _rows(
         *(
-            (", ".join(c.names), ", ".join(c.crds), ", ".join(c.serves), ", ".join(" ".join(made) for made in c.classes))
+            (
+                ", ".join(c.names),
+                ", ".join(c.crds),
+                ", ".join(c.serves),
+                ", ".join(" ".join(made) for made in c.classes),
+            )
             for c in CHARTS
         )
     )

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -80,7 +80,7 @@ def graph(
 ) -> Answer:
     """Answer `dr graph`."""
     done = _load(repos, path, env, config, max_file_size)
-    level = "objects" if resources else "units"
+    level: Literal["objects", "units"] = "objects" if resources else "units"
     if form == "json":
         return Answer(content=data.encode(data.graph(done.graph)))
     if form == "text":

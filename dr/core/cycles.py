@@ -68,7 +68,7 @@ def _components(between: Iterable[Pair]) -> Iterator[set[Pair]]:
         return
     import networkx as nx  # noqa: PLC0415 - 0.2 s of import that only repos with cycles pay
 
-    graph = nx.DiGraph(pairs)
+    graph: nx.DiGraph[int] = nx.DiGraph(pairs)
     for component in sorted(nx.strongly_connected_components(graph), key=min):
         inside = {pair for pair in pairs if pair[0] in component and pair[1] in component}
         if inside:
@@ -141,14 +141,18 @@ def _hit(constraints: Sequence[frozenset[Pair]], chosen: frozenset[Pair], size: 
         return chosen
     disjoint: set[Pair] = set()
     needed = 0
-    for constraint in sorted(unmet, key=len):
+    for constraint in sorted(unmet, key=_short_first):
         if not constraint & disjoint:
             disjoint |= constraint
             needed += 1
     if needed > size:
         return None
-    for pair in sorted(min(unmet, key=lambda c: (len(c), sorted(c)))):
+    for pair in sorted(sorted(unmet, key=_short_first)[0]):
         found = _hit(unmet, chosen | {pair}, size - 1)
         if found is not None:
             return found
     return None
+
+
+def _short_first(constraint: frozenset[Pair]) -> tuple[int, list[Pair]]:
+    return len(constraint), sorted(constraint)

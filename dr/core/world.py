@@ -261,7 +261,8 @@ class World:
         posted = [self._labelled.get((namespace, key, str(value)), []) for key, value in labels.items()]
         if not posted:
             return []
-        common = set(min(posted, key=len)).intersection(*posted)
+        shortest = min(posted, key=lambda found: len(found))  # noqa: PLW0108 - mypy cannot type len itself here
+        common = set(shortest).intersection(*posted)
         return sorted(i for i in common if self.nodes[i].env == env or not env or not self.nodes[i].env)
 
     def backends(self, service: int) -> list[int]:

@@ -15,7 +15,7 @@ from dr.core.config import parse as parse_config
 from dr.core.errors import ConfigError, UsageError
 from dr.core.graph import Source
 from dr.core.layout import Deployment, Layout, survey
-from dr.core.model import Diagnostic, Document, Level, Resource, Where
+from dr.core.model import Diagnostic, Document, Level, Resource, Unit, Where
 from dr.core.objects import resources
 from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_overlays
 from dr.core.rules.findings import LEVEL
@@ -66,7 +66,9 @@ def read(snapshots: Iterable[Snapshot], config: Config, selection: Selection, to
     """
     found: list[Resource] = []
     diagnostics: list[Diagnostic] = []
-    units, folders, envs = [], set(), set()
+    units: list[Unit] = []
+    folders: set[str] = set()
+    envs: set[str] = set()
     snapshots = list(snapshots)
     several = len(snapshots) > 1
     for snapshot in snapshots:

@@ -12,11 +12,7 @@ _NOUNS = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 
 
 def safe(text: str) -> str:
-    """Return text without control characters: what comes from a repo must not drive a terminal or break XML.
-
-    >>> safe("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
-    """
+    """Return text with control characters spelled out, so that no repo drives a terminal or breaks XML."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -34,7 +34,8 @@ def junit(findings: Iterable[Diagnostic], fail_on: Level | None, suite: str) -> 
         if mild:
             ET.SubElement(case, "system-out").text = "\n".join(map(_text, mild))
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
 
 
 def _line(finding: Diagnostic) -> str:

@@ -55,7 +55,7 @@ def _result(finding: Diagnostic) -> dict[str, Any]:
     place: dict[str, Any] = {"artifactLocation": {"uri": quote(path.encode(errors="replace"), safe="/")}}
     if finding.where.line > 0:
         place["region"] = {"startLine": finding.where.line}
-    stable = "\0".join((finding.code, path, finding.subject, finding.cause)).encode(errors="replace")
+    stable = f"{finding.code}\0{path}\0{finding.subject}\0{finding.cause}".encode(errors="replace")
     rule = {"ruleIndex": _RULES[finding.code]} if finding.code in _RULES else {}
     return {
         "ruleId": finding.code,

@@ -47,13 +47,15 @@ def _referrer(row: Reference) -> tuple[str, str, str]:
     return f"{group}/v1" if group else "v1", kind, row.path
 
 
+def _key(part: Any) -> Any:
+    if part == DEEP:
+        return "anywhere"
+    return f"my{part[1:]}" if isinstance(part, str) and part.startswith("*") else part
+
+
 def _body(row: Reference, path: str, target_kind: str) -> dict[str, Any]:
     """Return nested mappings and lists with the name at the row's path and its siblings beside it."""
-    keys: list[Any] = []
-    for part in segments(path):
-        keys.append(
-            "anywhere" if part == DEEP else f"my{part[1:]}" if isinstance(part, str) and part.startswith("*") else part
-        )
+    keys = [_key(part) for part in segments(path)]
     inner: Any = "target.home" if row.namespace == "host" else "target"
     holder_done = False
     for key in reversed(keys):

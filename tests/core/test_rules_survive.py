@@ -14,26 +14,110 @@ from dr.core.rules.references import GUESSES, POD_SPECS, REFERENCES
 from dr.core.scan import segments
 
 _WORDS = st.sampled_from(
-    ("a", "b", "default", "Secret", "ConfigMap", "ClusterIssuer", "", "x/y", "${v}", "a.b.svc:80", "http://a", "Fail", "*", "{{ x }}", "-1", "Sync")
+    (
+        "a",
+        "b",
+        "default",
+        "Secret",
+        "ConfigMap",
+        "ClusterIssuer",
+        "",
+        "x/y",
+        "${v}",
+        "a.b.svc:80",
+        "http://a",
+        "Fail",
+        "*",
+        "{{ x }}",
+        "-1",
+        "Sync",
+    )
 )
 _KEYS = st.sampled_from(
     sorted(
         {part for row in (*REFERENCES, *GUESSES) for part in segments(row.path) if isinstance(part, str)}
-        | {"kind", "name", "namespace", "rules", "subjects", "apiGroups", "resources", "verbs", "selector", "matchLabels", "matchExpressions", "operator"}
-        | {"values", "names", "plural", "group", "scope", "annotations", "labels", "dependsOn", "template", "containers", "image", "env", "value", "path"}
-        | {"operations", "clientConfig", "failurePolicy", "namespaceSelector", "objectSelector", "chart", "wait", "sops", "data", "type", "url"}
-        | {"argocd.argoproj.io/sync-wave", "argocd.argoproj.io/hook", "dr.dev/depends-on", "kapp.k14s.io/change-rule", "kapp.k14s.io/change-group"}
+        | {
+            "kind",
+            "name",
+            "namespace",
+            "rules",
+            "subjects",
+            "apiGroups",
+            "resources",
+            "verbs",
+            "selector",
+            "matchLabels",
+            "matchExpressions",
+            "operator",
+        }
+        | {
+            "values",
+            "names",
+            "plural",
+            "group",
+            "scope",
+            "annotations",
+            "labels",
+            "dependsOn",
+            "template",
+            "containers",
+            "image",
+            "env",
+            "value",
+            "path",
+        }
+        | {
+            "operations",
+            "clientConfig",
+            "failurePolicy",
+            "namespaceSelector",
+            "objectSelector",
+            "chart",
+            "wait",
+            "sops",
+            "data",
+            "type",
+            "url",
+        }
+        | {
+            "argocd.argoproj.io/sync-wave",
+            "argocd.argoproj.io/hook",
+            "dr.dev/depends-on",
+            "kapp.k14s.io/change-rule",
+            "kapp.k14s.io/change-group",
+        }
     )
 )
-_LEAVES = st.one_of(_WORDS, st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False))
-_VALUES = st.recursive(_LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=4)), max_leaves=12)
+_LEAVES = st.one_of(
+    _WORDS, st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False)
+)
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=4)),
+    max_leaves=12,
+)
 _KINDS = st.sampled_from(
     sorted(
         {tuple(row.kind.rpartition("/")[::2]) for row in REFERENCES if "/" in row.kind}
         | {("apps", kind) for kind in POD_SPECS if "/" not in kind}
-        | {("", "Namespace"), ("", "Secret"), ("", "Service"), ("networking.k8s.io", "Ingress"), ("acme.example", "Widget"), ("bitnami.com", "SealedSecret")}
-        | {("apiextensions.k8s.io", "CustomResourceDefinition"), ("rbac.authorization.k8s.io", "ClusterRole"), ("argoproj.io", "Application")}
-        | {("policy", "PodDisruptionBudget"), ("monitoring.coreos.com", "ServiceMonitor"), ("cert-manager.io", "Certificate")}
+        | {
+            ("", "Namespace"),
+            ("", "Secret"),
+            ("", "Service"),
+            ("networking.k8s.io", "Ingress"),
+            ("acme.example", "Widget"),
+            ("bitnami.com", "SealedSecret"),
+        }
+        | {
+            ("apiextensions.k8s.io", "CustomResourceDefinition"),
+            ("rbac.authorization.k8s.io", "ClusterRole"),
+            ("argoproj.io", "Application"),
+        }
+        | {
+            ("policy", "PodDisruptionBudget"),
+            ("monitoring.coreos.com", "ServiceMonitor"),
+            ("cert-manager.io", "Certificate"),
+        }
     )
 )
 
@@ -49,7 +133,13 @@ def resources(draw: st.DrawFn) -> Resource:
     for row in draw(st.lists(st.sampled_from(REFERENCES), max_size=3)):
         _plant(body, f"{POD_SPECS.get(kind, 'spec')}.{row.path}" if row.kind == "@pod" else row.path, draw(_VALUES))
     unit = draw(st.sampled_from(("u", "v", "v:w")))
-    return Resource(Ref(version, kind, namespace, name), Where(f"{draw(st.integers(0, 3))}0-f.yaml", 1), body, unit, draw(st.sampled_from(("", "e"))))
+    return Resource(
+        Ref(version, kind, namespace, name),
+        Where(f"{draw(st.integers(0, 3))}0-f.yaml", 1),
+        body,
+        unit,
+        draw(st.sampled_from(("", "e"))),
+    )
 
 
 def _plant(body: Any, path: str, value: Any) -> None:

@@ -204,9 +204,9 @@ def _chained(
     world: World, order: Mapping[int, tuple[int, ...] | None], strength: Strength, rule: str
 ) -> Iterator[Edge]:
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, place in order.items():
-        if place is not None:
-            groups[place].append(index)
+    for index, position in order.items():
+        if position is not None:
+            groups[position].append(index)
     ordered = sorted(groups)
     for before, after in pairwise(ordered):
         for later in groups[after]:

@@ -8,6 +8,7 @@ from dr.core.rules.rows import Finding
 _E, _W, _I = Level.ERROR, Level.WARNING, Level.INFO
 _LOST = "What the file holds is missing from the graph and from a restore."
 
+# ruff: noqa: E501 - a row of the table is a line
 _ROWS: tuple[tuple[str, Level, str, str], ...] = (
     ("bad-config", _E, "dr.yaml is wrong", "Rules of the team are not applied. Correct the line that is named."),
     ("binary", _W, "A YAML or JSON file is binary", f"{_LOST} Rename or remove the file."),
