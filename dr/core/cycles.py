@@ -147,7 +147,8 @@ def _hit(constraints: Sequence[frozenset[Pair]], chosen: frozenset[Pair], size: 
             needed += 1
     if needed > size:
         return None
-    for pair in sorted(sorted(unmet, key=_short_first)[0]):
+    shortest: frozenset[Pair] = min(unmet, key=_short_first)
+    for pair in sorted(shortest):
         found = _hit(unmet, chosen | {pair}, size - 1)
         if found is not None:
             return found

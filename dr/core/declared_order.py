@@ -22,26 +22,29 @@ def compare(world: World, units: Sequence[Unit], edges: Iterable[Edge]) -> Itera
     block = _Blocks(world, units)
     declared: dict[tuple[int, int], Edge] = {}
     inferred: dict[tuple[int, int], Edge] = {}
+    seen: dict[tuple[int, int], Edge] = {}
     for edge in edges:
         if (pair := block.pair(edge)) is None:
             continue
         if edge.basis is Basis.DECLARED:
             if edge.rule != "unit":
                 declared.setdefault(pair, edge)
-        elif edge.strength is not Strength.SOFT:
-            inferred.setdefault(pair, edge)
-    yield from _redundant(block, declared, inferred)
+        else:
+            seen.setdefault(pair, edge)
+            if edge.strength is not Strength.SOFT:
+                inferred.setdefault(pair, edge)
+    yield from _redundant(block, declared, seen)
     yield from _missing(world, block, declared, inferred)
 
 
-def _redundant(block: _Blocks, declared: Pairs, inferred: Pairs) -> Iterator[Diagnostic]:
-    reach, seen = _Reach(declared), _Reach(inferred)
+def _redundant(block: _Blocks, declared: Pairs, visible: Pairs) -> Iterator[Diagnostic]:
+    reach, seen = _Reach(declared), _Reach(visible)
     for (before, after), edge in sorted(declared.items()):
         if edge.rule != "dependsOn" and not edge.rule.startswith("reference:spec.dependsOn"):
             continue
         earlier, later = block.name(before), block.name(after)
-        middles = sorted(reach.direct[before] - {after})
-        if through := next((block.name(middle) for middle in middles if after in reach.of(middle)), ""):
+        middles = sorted(start for start, end in declared if end == after and start != before)
+        if through := next((block.name(middle) for middle in middles if middle in reach.of(before)), ""):
             cause = f"dependsOn {earlier} is already implied: {later} depends on {through}, which depends on it"
             remedy = "remove it, or keep it as documentation"
         elif not block.opaque(before) and not block.opaque(after) and after not in seen.of(before):

@@ -184,3 +184,8 @@ def test_a_chart_that_serves_an_api_comes_after_the_chart_that_brings_it() -> No
     release = "{{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {{name: {0}, namespace: default}}, spec: {{chart: {{spec: {{chart: {0}}}}}}}}}"
     done = graph("\n---\n".join(release.format(chart) for chart in ("istiod", "base")))
     assert set(edges(done, "chart-stack")) == {("HelmRelease default/base", "HelmRelease default/istiod", "ready")}
+
+
+def test_a_controller_prefers_to_start_after_the_crd_that_it_watches() -> None:
+    done = graph(OPERATOR % {"resources": "databases/status", "verbs": "patch"})
+    assert edges(done, "watches") == {("CustomResourceDefinition databases.db.acme.example", "Deployment ops/operator", "soft")}

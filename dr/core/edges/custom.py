@@ -57,6 +57,17 @@ def custom_resources(world: World, installed: tuple[Release, ...]) -> Iterator[F
             unserved[resource.env, group, kind].append(index)
     yield from _unserved(world, unserved)
     yield from _stacked(world, installed)
+    yield from _watched(world, controllers)
+
+
+def _watched(world: World, controllers: _Controllers) -> Iterator[Edge]:
+    """Yield, softly, each CRD before the workloads that serve it: without it they crash and back off."""
+    for (group, kind), index in sorted(world.crds.items()):
+        crd = world.resources[index]
+        for workload in controllers.serving(crd.env, group, kind):
+            reason = f"watches {kind}, which the CRD defines"
+            where = world.resources[workload].where
+            yield Edge(index, workload, Strength.SOFT, Basis.INFERRED, "watches", reason, where)
 
 
 def _stacked(world: World, installed: tuple[Release, ...]) -> Iterator[Edge]:
@@ -137,8 +148,11 @@ class _Controllers:
 
     def of(self, resource: Resource) -> list[int]:
         """Return the workloads that serve the resource's kind, by the strongest sign that any of them shows."""
-        group, kind = resource.ref.group, resource.ref.kind
-        key = (resource.env, group, kind)
+        return self.serving(resource.env, resource.ref.group, resource.ref.kind)
+
+    def serving(self, env: str, group: str, kind: str) -> list[int]:
+        """Return the workloads that serve a kind in an environment."""
+        key = (env, group, kind)
         if key not in self._known:
             plural = self._world.plural(group, kind)
             self._known[key] = []
@@ -146,7 +160,7 @@ class _Controllers:
                 found = sorted(
                     w
                     for w, rules in self._rules.items()
-                    if self._same(w, resource.env) and _allows(rules, group, plural, suffixes, verbs)
+                    if self._same(w, env) and _allows(rules, group, plural, suffixes, verbs)
                 )
                 if found:
                     self._known[key] = found
