@@ -96,6 +96,9 @@ def read(snapshots: Iterable[Snapshot], config: Config, selection: Selection, to
     _check(selection, envs, found)
     used = {resource.unit for resource in found}
     kept = tuple(sorted({unit for unit in units if unit.name in used}))
+    if selection.env:  # one environment and what it shares: no more need to tell them apart
+        found = [replace(resource, env="") for resource in found]
+        kept = tuple(sorted({replace(unit, env="") for unit in kept}))
     pins = tuple(snapshot.pin for snapshot in snapshots)
     return Source(tuple(found), kept, frozenset(folders), pins, tuple(sorted(set(diagnostics))))
 

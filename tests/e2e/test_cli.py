@@ -181,3 +181,16 @@ def test_a_folder_of_a_repo_with_a_dr_yaml_is_a_config_repo_of_its_own(git_repo:
 
     assert files(folder / "part") == ["b.yaml"]
     assert files(folder / "other") == ["other/c.yaml"]
+
+
+def test_several_repos_are_one_graph_and_each_step_says_which_commit_it_comes_from(git_repo: Any) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default}\nspec: {containers: [{name: c, envFrom: [{configMapRef: {name: a}}]}]}\n"
+    platform = git_repo({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n"})
+    services = git_repo({"p.yaml": pod}, bare=True)
+    plan = json.loads(dr("plan", str(platform), f"file://{services}@main", "-o", "json").stdout)
+    assert [(s["ref"]["kind"], s["repo"], s["after"]) for s in plan["steps"]] == [("ConfigMap", platform.name, []), ("Pod", services.stem, [0])]
+    assert {s["commit"] for s in plan["steps"]} == {repo["commit"] for repo in plan["repos"]}
+    assert len({repo["commit"] for repo in plan["repos"]}) == 2
+    assert "Pod default/p" in dr("why", str(platform), "ConfigMap/a", "Pod/p", "--with", str(services)).stdout
+    (platform / "dr.yaml").write_text(f"repos: [{{url: {services}, rev: main}}]\n")
+    assert len(json.loads(dr("plan", str(platform), "-o", "json").stdout)["steps"]) == 2

@@ -27,7 +27,9 @@ class Memory:
         self._files = {path: dedent(text).encode() for path, text in files.items()}
         self.pin = Pin(name, f"/{name}", "c0ffee")
         self.diagnostics: tuple[Diagnostic, ...] = ()
-        self.entries = tuple(Entry(path, f"{name}-{path}-{hash(data)}", len(data)) for path, data in sorted(self._files.items()))
+        self.entries = tuple(
+            Entry(path, f"{name}-{path}-{hash(data)}", len(data)) for path, data in sorted(self._files.items())
+        )
         self.was_read: list[str] = []
 
     def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
@@ -41,7 +43,9 @@ def tools(tmp_path: Path) -> Tools:
     return Tools(parse, Kustomize(parse), SqliteCache(tmp_path / "cache.sqlite"))
 
 
-def source(tools: Tools, files: Mapping[str, str], *, config: Config | None = None, env: str = "", path: str = "") -> Source:
+def source(
+    tools: Tools, files: Mapping[str, str], *, config: Config | None = None, env: str = "", path: str = ""
+) -> Source:
     return read([Memory(files)], config or Config(), Selection(path, env), tools)
 
 
@@ -63,12 +67,28 @@ spec: {{path: {path}, {spec}}}
 
 
 def test_plain_files_belong_to_their_folder(tools: Tools) -> None:
-    done = source(tools, {"a.yaml": config_map("a"), "apps/web/b.yml": config_map("b"), "apps/web/c.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}'})
-    assert _found(done) == {(".", "ConfigMap default/a"), ("apps/web", "ConfigMap default/b"), ("apps/web", "ConfigMap c")}
+    done = source(
+        tools,
+        {
+            "a.yaml": config_map("a"),
+            "apps/web/b.yml": config_map("b"),
+            "apps/web/c.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}',
+        },
+    )
+    assert _found(done) == {
+        (".", "ConfigMap default/a"),
+        ("apps/web", "ConfigMap default/b"),
+        ("apps/web", "ConfigMap c"),
+    }
 
 
 def test_a_list_is_taken_apart_and_each_item_keeps_its_line(tools: Tools) -> None:
-    done = source(tools, {"l.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: b\n"})
+    done = source(
+        tools,
+        {
+            "l.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: b\n"
+        },
+    )
     assert [(r.ref.name, r.where.line) for r in done.resources] == [("a", 4), ("b", 7)]
 
 
@@ -98,7 +118,11 @@ def test_variables_of_a_kustomization_are_filled_in_from_literals_and_config_map
     done = source(
         tools,
         {
-            "clusters/apps.yaml": flux("apps", "./apps", "postBuild: {substitute: {count: '3'}, substituteFrom: [{kind: ConfigMap, name: vars}]}"),
+            "clusters/apps.yaml": flux(
+                "apps",
+                "./apps",
+                "postBuild: {substitute: {count: '3'}, substituteFrom: [{kind: ConfigMap, name: vars}]}",
+            ),
             "clusters/vars.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: vars, namespace: flux-system}, data: {who: web, count: '9'}}",
             "apps/a.yaml": "{apiVersion: apps/v1, kind: Deployment, metadata: {name: '${who}', namespace: default}, spec: {replicas: '${count}'}}",
         },
@@ -108,13 +132,17 @@ def test_variables_of_a_kustomization_are_filled_in_from_literals_and_config_map
 
 
 def test_a_target_namespace_replaces_the_objects_own(tools: Tools) -> None:
-    done = source(tools, {"c/k.yaml": flux("k", "apps", "targetNamespace: shop"), "apps/a.yaml": config_map("a", "other")})
+    done = source(
+        tools, {"c/k.yaml": flux("k", "apps", "targetNamespace: shop"), "apps/a.yaml": config_map("a", "other")}
+    )
     assert ("k", "ConfigMap shop/a") in _found(done)
 
 
 def test_an_application_deploys_its_folder(tools: Tools) -> None:
     application = "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: web, namespace: argocd}, spec: {source: {path: apps/web}, destination: {namespace: shop}}}"
-    done = source(tools, {"argo.yaml": application, "apps/web/a.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"})
+    done = source(
+        tools, {"argo.yaml": application, "apps/web/a.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"}
+    )
     assert ("web", "ConfigMap shop/a") in _found(done)
 
 
@@ -124,10 +152,16 @@ def test_a_release_manager_repo_tells_what_each_service_comes_back_at(tools: Too
         {
             f"{env}/releases/shop/web/{file}": text
             for env in ("dev", "prod")
-            for file, text in {"artifact.json": f'{{"id": "master-abc-{env}", "service": "web"}}', "40-web.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}"}.items()
+            for file, text in {
+                "artifact.json": f'{{"id": "master-abc-{env}", "service": "web"}}',
+                "40-web.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}",
+            }.items()
         },
     )
-    assert {(u.name, u.kind, u.artifact) for u in done.units} == {("dev/shop/web", "service", "master-abc-dev"), ("prod/shop/web", "service", "master-abc-prod")}
+    assert {(u.name, u.kind, u.artifact) for u in done.units} == {
+        ("dev/shop/web", "service", "master-abc-dev"),
+        ("prod/shop/web", "service", "master-abc-prod"),
+    }
     assert _found(done) == {("dev/shop/web", "ConfigMap shop/web"), ("prod/shop/web", "ConfigMap shop/web")}
     assert not build(done).diagnostics or {d.code for d in build(done).diagnostics} == {"missing-namespace"}
 
@@ -144,12 +178,15 @@ TWO_CLUSTERS = {
 
 def test_two_clusters_in_one_repo_are_two_environments(tools: Tools) -> None:
     done = source(tools, TWO_CLUSTERS)
-    assert {(r.env, r.ref.name) for r in done.resources if r.ref.kind == "ConfigMap"} == {("production", "a"), ("staging", "test-a")}
+    assert {(r.env, r.ref.name) for r in done.resources if r.ref.kind == "ConfigMap"} == {
+        ("production", "a"),
+        ("staging", "test-a"),
+    }
     assert "duplicate-object" not in {d.code for d in build(done).diagnostics}
 
 
 def test_one_environment_can_be_selected(tools: Tools) -> None:
-    assert {r.env for r in source(tools, TWO_CLUSTERS, env="staging").resources} == {"staging"}
+    assert {r.unit for r in source(tools, TWO_CLUSTERS, env="staging").resources} == {"staging/apps", "staging/clusters/staging"}
     with pytest.raises(UsageError, match="no environment") as caught:
         source(tools, TWO_CLUSTERS, env="prod")
     assert "production, staging" in caught.value.remedy
@@ -186,7 +223,11 @@ def test_an_overlay_is_built_and_its_base_counts_once(tools: Tools) -> None:
         },
     )
     (resource,) = done.resources
-    assert (str(resource.ref), resource.body["spec"]["replicas"], str(resource.where)) == ("Deployment shop/my-web", 5, "base/deploy.yaml:2")
+    assert (str(resource.ref), resource.body["spec"]["replicas"], str(resource.where)) == (
+        "Deployment shop/my-web",
+        5,
+        "base/deploy.yaml:2",
+    )
 
 
 def test_charts_values_and_tool_files_are_no_objects(tools: Tools) -> None:
@@ -213,12 +254,21 @@ def test_one_broken_file_costs_one_finding_and_not_the_graph(tools: Tools) -> No
 
 def test_what_looks_like_an_object_and_is_none_is_said(tools: Tools) -> None:
     done = source(tools, {"a.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {}}", "b.yaml": config_map("b")})
-    assert [(d.code, d.cause) for d in done.diagnostics] == [("not-an-object", "has no metadata.name, so no cluster takes it")]
+    assert [(d.code, d.cause) for d in done.diagnostics] == [
+        ("not-an-object", "has no metadata.name, so no cluster takes it")
+    ]
 
 
 def test_edges_cross_repos_and_each_step_says_where_it_comes_from(tools: Tools) -> None:
     pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: default}, spec: {containers: [{name: c, envFrom: [{configMapRef: {name: a}}]}]}}"
-    done = build(read([Memory({"p.yaml": pod}, "services"), Memory({"a.yaml": config_map("a")}, "platform")], Config(), Selection(), tools))
+    done = build(
+        read(
+            [Memory({"p.yaml": pod}, "services"), Memory({"a.yaml": config_map("a")}, "platform")],
+            Config(),
+            Selection(),
+            tools,
+        )
+    )
     assert not done.diagnostics
     assert [(done.nodes[e.before].where, done.nodes[e.after].where) for e in done.edges] == [
         (done.nodes[0].where, done.nodes[1].where),
@@ -260,5 +310,9 @@ def test_dr_yaml_of_the_repo_is_read_and_is_no_object(tools: Tools) -> None:
 
 
 def test_an_overlay_at_the_root_of_a_repo_is_deployed(tools: Tools) -> None:
-    files = {"kustomization.yaml": "resources: [a]\n", "a/kustomization.yaml": "resources: [a.yaml]\n", "a/a.yaml": config_map("a")}
+    files = {
+        "kustomization.yaml": "resources: [a]\n",
+        "a/kustomization.yaml": "resources: [a.yaml]\n",
+        "a/a.yaml": config_map("a"),
+    }
     assert _found(source(tools, files)) == {(".", "ConfigMap default/a")}
