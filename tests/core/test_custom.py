@@ -188,4 +188,6 @@ def test_a_chart_that_serves_an_api_comes_after_the_chart_that_brings_it() -> No
 
 def test_a_controller_prefers_to_start_after_the_crd_that_it_watches() -> None:
     done = graph(OPERATOR % {"resources": "databases/status", "verbs": "patch"})
-    assert edges(done, "watches") == {("CustomResourceDefinition databases.db.acme.example", "Deployment ops/operator", "soft")}
+    assert edges(done, "watches") == {
+        ("CustomResourceDefinition databases.db.acme.example", "Deployment ops/operator", "soft")
+    }

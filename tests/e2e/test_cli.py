@@ -188,7 +188,10 @@ def test_several_repos_are_one_graph_and_each_step_says_which_commit_it_comes_fr
     platform = git_repo({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n"})
     services = git_repo({"p.yaml": pod}, bare=True)
     plan = json.loads(dr("plan", str(platform), f"file://{services}@main", "-o", "json").stdout)
-    assert [(s["ref"]["kind"], s["repo"], s["after"]) for s in plan["steps"]] == [("ConfigMap", platform.name, []), ("Pod", services.stem, [0])]
+    assert [(s["ref"]["kind"], s["repo"], s["after"]) for s in plan["steps"]] == [
+        ("ConfigMap", platform.name, []),
+        ("Pod", services.stem, [0]),
+    ]
     assert {s["commit"] for s in plan["steps"]} == {repo["commit"] for repo in plan["repos"]}
     assert len({repo["commit"] for repo in plan["repos"]}) == 2
     assert "Pod default/p" in dr("why", str(platform), "ConfigMap/a", "Pod/p", "--with", str(services)).stdout

@@ -186,7 +186,10 @@ def test_two_clusters_in_one_repo_are_two_environments(tools: Tools) -> None:
 
 
 def test_one_environment_can_be_selected(tools: Tools) -> None:
-    assert {r.unit for r in source(tools, TWO_CLUSTERS, env="staging").resources} == {"staging/apps", "staging/clusters/staging"}
+    assert {r.unit for r in source(tools, TWO_CLUSTERS, env="staging").resources} == {
+        "staging/apps",
+        "staging/clusters/staging",
+    }
     with pytest.raises(UsageError, match="no environment") as caught:
         source(tools, TWO_CLUSTERS, env="prod")
     assert "production, staging" in caught.value.remedy
