@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import math
 import re
 import sys
 from array import array
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import yaml
 from msgspec import Struct
 
+from dr.core import jsontext, scalars
+from dr.core.entangled import Entangled, Entry, extent, merged
 from dr.core.model import Document
-from dr.core.scalars import resolve
 from dr.core.source import Parsed, Problem
+from dr.core.templates import has_action, without_actions
 
 MAX_DEPTH = 128
 MAX_NODES = 4_000_000
 MAX_ALIASED = 100_000
+MAX_ALIASED_TEXT = 10_000_000
+MAX_PROBLEMS = 1_000
 _TAG = "tag:yaml.org,2002:"
-_TEMPLATE = re.compile(rb"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_PEEK = 4096
 # Hidden names of the C extension: PyYAML exports its parser only mixed into loaders.
 _Parser: Any = getattr(__import__("yaml._yaml"), "_yaml").CParser  # noqa: B009
+# Keys recur in every file: this spares the work, and the memory of holding each anew.
+_SHORT = 64
+_short_key = lru_cache(maxsize=4096)(scalars.key)
+_Scalar, _MappingEnd, _SequenceEnd = yaml.ScalarEvent, yaml.MappingEndEvent, yaml.SequenceEndEvent
 
 
 class _Bad(Exception):
@@ -34,210 +41,297 @@ class _Bad(Exception):
 
 
 class _Anchor(Struct):
+    """A value to be repeated; how much text and how many levels it holds is measured when it is."""
+
     value: Any
     lines: array[int]
-    line: int
+    extent: tuple[int, int] | None = None
 
 
 def parse(data: bytes) -> Parsed:
     """Read every document of a file.
 
     Never raises on bad input: a broken document costs itself and what follows it in the same
-    file, and one `Problem`. Codes: `binary`, `lfs-pointer`, `template`, `yaml-syntax`,
-    `yaml-bomb`, `duplicate-key`, `duplicate-anchor`, `not-a-number`.
+    file, and one `Problem`. Codes of what is lost: `binary`, `lfs-pointer`, `template`,
+    `yaml-syntax`, `yaml-bomb`; of what is read all the same: `duplicate-anchor`, `duplicate-key`,
+    `kubectl-refuses`, `merge-overrides`, `not-a-number`, `not-utf-8`.
     """
     if data.startswith(b"version https://git-lfs.github.com/spec/"):
         return Parsed(problems=(Problem(1, "lfs-pointer", "the file is a Git LFS pointer, not its content"),))
-    if b"\0" in data[:8192] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith(_UTF16):
+        data = data.decode("utf-16", "replace").encode()
+    if b"\0" in data[: 2 * _PEEK]:
         return Parsed(problems=(Problem(1, "binary", "the file is binary, not YAML"),))
-    builder = _Builder(data)
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    documents, problems, failure = _read(data)
+    if failure:
+        text, found = _text(data)
+        if (mended := _mended(text).encode()) != data:
+            documents, problems, failure = _read(mended)
+            problems = [*found, *problems]
+        if failure:
+            problems.append(_template(text, failure) or failure)
+    return Parsed(tuple(documents), tuple(problems))
+
+
+def _read(data: bytes) -> tuple[list[Document], list[Problem], Problem | None]:
+    """Return the documents, what is wrong within them, and why reading ended early if it did."""
+    builder = _Builder(_events(data))
     documents: list[Document] = []
     try:
         documents.extend(builder.documents())
-    except (_Bad, yaml.YAMLError) as error:
-        problem = error.problem if isinstance(error, _Bad) else _syntax(error)
-        if (strict := _strict_json(data)) is not None:
-            return Parsed((Document(strict, 1),))
-        if _TEMPLATE.search(data) and problem.code == "yaml-syntax":
-            problem = Problem(problem.line, "template", "a template, to be rendered by its own tool before it is YAML")
-        builder.problems.append(problem)
-    return Parsed(tuple(documents), tuple(builder.problems))
+    except _Bad as error:
+        return documents, builder.problems, error.problem
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return documents, builder.problems, _syntax(error, data)
+    return documents, builder.problems, None
 
 
-def _strict_json(data: bytes) -> Any:
-    if not data.lstrip().startswith(b"{"):
-        return None
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _syntax(error: Exception) -> Problem:
+def _syntax(error: Exception, data: bytes) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = mark.line if mark else data.count(b"\n", 0, getattr(error, "position", 0))
     cause = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Problem(mark.line + 1 if mark else 1, "yaml-syntax", " ".join(str(cause).split()))
+    return Problem(line + 1, "yaml-syntax", " ".join(str(cause).split()))
+
+
+def _text(data: bytes) -> tuple[str, list[Problem]]:
+    try:
+        return data.decode(), []
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return data.decode(errors="replace"), [
+            Problem(line, "not-utf-8", "not UTF-8: kubectl reads \ufffd here; save it as UTF-8")
+        ]
+
+
+def _mended(text: str) -> str:
+    """Return text with what kubectl tolerates and libyaml does not put right; lines stay as they are."""
+    return re.sub(r"(?m)^---(?=#)", "--- ", re.sub(r"(?m)(\A|^---[^\S\n]*\n)\ufeff+", r"\1", text))
+
+
+def _template(text: str, failure: Problem) -> Problem | None:
+    """Return the failure as a template's if actions made it: it is YAML without them, or breaks where one stands."""
+    if failure.code != "yaml-syntax" or (rest := without_actions(text)) == text:
+        return None
+    remaining = _read(rest.encode())[2]
+    line = "".join(text.splitlines()[failure.line - 1 : failure.line])
+    if remaining and remaining.code == "yaml-syntax" and not has_action(line):
+        return None
+    return Problem(failure.line, "template", "a template, to be rendered by its own tool before it is YAML")
+
+
+def _events(data: bytes) -> Callable[[], Any]:
+    """Return what gives the next event: like kubectl, JSON first where a file starts with a brace."""
+    start = data[:_PEEK].decode(errors="replace").removeprefix("\ufeff").lstrip()
+    return _json_then_yaml(data).__next__ if start.startswith("{") else _Parser(data).get_event
+
+
+def _json_then_yaml(data: bytes) -> Iterator[Any]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    at = len(text) - len(text.lstrip())
+    line = text.count("\n", 0, at)
+    while span := jsontext.span(text, at):
+        line += text.count("\n", at, span[0])
+        yield yaml.DocumentStartEvent(_at(line))
+        for kind, content, place in jsontext.tokens(text, *span, line):
+            yield _JSON[kind](content, _at(place))
+        yield yaml.DocumentEndEvent()
+        line += text.count("\n", *span)
+        at = span[1]
+    rest = b"\n" * line + text[at:].encode() if at else data
+    yield from iter(_Parser(rest).get_event, None)
+
+
+def _at(line: int) -> yaml.Mark:
+    return yaml.Mark("", 0, line, 0, None, 0)
+
+
+# A number of JSON bears a tag, so that one beyond all floats is a problem, as it is to kubectl.
+_JSON: dict[str, Callable[[str, yaml.Mark], yaml.Event]] = {
+    "{": lambda _, mark: yaml.MappingStartEvent(None, None, True, mark),
+    "[": lambda _, mark: yaml.SequenceStartEvent(None, None, True, mark),
+    "}": lambda _, mark: yaml.MappingEndEvent(mark),
+    "]": lambda _, mark: yaml.SequenceEndEvent(mark),
+    '"': lambda content, mark: yaml.ScalarEvent(None, None, (False, True), content, mark),
+    "0": lambda content, mark: yaml.ScalarEvent(None, _TAG + "float", (False, False), content, mark),
+    "w": lambda content, mark: yaml.ScalarEvent(None, None, (True, False), content, mark),
+}
 
 
 class _Builder:
-    """Builds values straight from the C parser's events: bounded, iterative over documents, with lines."""
+    """Builds values straight from the parser's events: bounded, iterative over documents, with lines."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, events: Callable[[], Any]) -> None:
         self.problems: list[Problem] = []
-        self._next: Callable[[], Any] = _Parser(data).get_event
+        self._next = events
         self._nodes = 0
         self._aliased = 0
+        self._aliased_text = 0
         self._anchors: dict[str, _Anchor | None] = {}
         self._lines: array[int] = array("I")
-        self._keys: dict[str, str] = {}
 
     def documents(self) -> Iterator[Document]:
-        while not isinstance(event := self._next(), yaml.StreamEndEvent):
-            if isinstance(event, yaml.DocumentStartEvent):
+        while (start := self._next()).__class__ is not yaml.StreamEndEvent:
+            if start.__class__ is yaml.DocumentStartEvent:
                 self._anchors, self._lines = {}, array("I")
-                event = self._next()
-                line = event.start_mark.line + 1
-                body = self._value(event, 0)
+                body = self._value(event := self._next(), 0)
                 if body is not None:
-                    yield Document(body, line, _packed(self._lines))
+                    if start.version or start.tags or (start.explicit and _line(start) == _line(event)):
+                        self._report(start, "kubectl-refuses", "kubectl takes neither % lines nor content beside ---")
+                    yield Document(body, _line(event), _packed(self._lines))
 
     def _value(self, event: Any, depth: int) -> Any:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise self._bad(event, "yaml-bomb", f"more than {MAX_NODES:,} values in one file")
         kind = event.__class__
-        if kind is yaml.AliasEvent:
-            return self._alias(event)
         if (anchor := event.anchor) is None:
-            return self._plain(event, kind, depth)
+            return self._scalar(event) if kind is _Scalar else self._nested(event, kind, depth)
+        if kind is yaml.AliasEvent:
+            return self._alias(event, depth)
         if anchor in self._anchors:
-            cause = f"anchor &{anchor} is defined twice; aliases below mean this one"
-            self.problems.append(Problem(event.start_mark.line + 1, "duplicate-anchor", cause))
+            self._report(event, "duplicate-anchor", f"&{anchor[:80]} is defined twice; aliases below mean this one")
         self._anchors[anchor] = None
         start = len(self._lines)
-        value = self._plain(event, kind, depth)
-        self._anchors[anchor] = _Anchor(value, self._lines[start:], event.start_mark.line + 1)
+        value = self._scalar(event) if kind is _Scalar else self._nested(event, kind, depth)
+        self._anchors[anchor] = _Anchor(value, self._lines[start:])
         return value
 
-    def _plain(self, event: Any, kind: type, depth: int) -> Any:
-        if kind is yaml.ScalarEvent:
-            return event.value if event.implicit[1] and not event.implicit[0] else self._scalar(event)
+    def _nested(self, event: Any, kind: type, depth: int) -> Any:
         if depth >= MAX_DEPTH:
-            raise self._bad(event, "yaml-bomb", f"nested deeper than {MAX_DEPTH} levels")
-        return self._mapping(depth + 1) if kind is yaml.MappingStartEvent else self._sequence(depth + 1)
+            raise _bad(event, "yaml-bomb", f"nested deeper than {MAX_DEPTH} levels")
+        if self._nodes > MAX_NODES:
+            raise _bad(event, "yaml-bomb", f"more than {MAX_NODES:,} values in one file")
+        value = self._mapping(depth + 1) if kind is yaml.MappingStartEvent else self._sequence(depth + 1)
+        self._nodes += len(value)
+        return value
 
-    def _alias(self, event: Any) -> Any:
+    def _alias(self, event: Any, depth: int) -> Any:
         anchor = self._anchors.get(event.anchor)
         if anchor is None:
             within = event.anchor in self._anchors
-            cause = f"alias *{event.anchor} " + ("contains itself" if within else "has no anchor")
-            raise self._bad(event, "yaml-bomb" if within else "yaml-syntax", cause)
+            cause = f"alias *{event.anchor[:80]} " + ("contains itself" if within else "has no anchor")
+            raise _bad(event, "yaml-bomb" if within else "yaml-syntax", cause)
         self._aliased += len(anchor.lines)
         if self._aliased > MAX_ALIASED:
-            raise self._bad(event, "yaml-bomb", f"aliases expand to more than {MAX_ALIASED:,} values")
+            raise _bad(event, "yaml-bomb", f"aliases expand to more than {MAX_ALIASED:,} values")
+        anchor.extent = anchor.extent or extent(anchor.value)
+        text, levels = anchor.extent
+        self._aliased_text += text
+        if self._aliased_text > MAX_ALIASED_TEXT:
+            raise _bad(event, "yaml-bomb", f"aliases expand to more than {MAX_ALIASED_TEXT:,} characters")
+        if depth + levels > MAX_DEPTH:
+            raise _bad(event, "yaml-bomb", f"nested deeper than {MAX_DEPTH} levels")
         self._lines.extend(anchor.lines)
         return anchor.value
 
     def _sequence(self, depth: int) -> list[Any]:
         items: list[Any] = []
-        while (event := self._next()).__class__ is not yaml.SequenceEndEvent:
-            self._lines.append(event.start_mark.line + 1)
+        following, line_at = self._next, self._lines.append
+        while (event := following()).__class__ is not _SequenceEnd:
+            line_at(event.start_mark.line + 1)
             items.append(self._value(event, depth))
         return items
 
     def _mapping(self, depth: int) -> dict[str, Any]:
-        lines = self._lines
         found: dict[str, Any] = {}
-        spans: dict[str, tuple[int, int]] = {}
-        merged: list[tuple[Any, int]] = []
-        begin, straight = len(lines), True
-        while (event := self._next()).__class__ is not yaml.MappingEndEvent:
-            line = event.start_mark.line + 1
-            start = len(lines)
+        lines, following = self._lines, self._next
+        begin, line_at = len(lines), lines.append
+        while (event := following()).__class__ is not _MappingEnd:
             key = self._key(event, depth)
-            if key is None:
-                del lines[start:]
-                merged.append((self._value(self._next(), depth), line))
-                del lines[start:]
-                straight = False
-                continue
-            if key in found:
-                self.problems.append(Problem(line, "duplicate-key", f'key "{key}" stands twice; the last one counts'))
-                del found[key]
-                straight = False
-            lines.append(line)
-            found[key] = self._value(self._next(), depth)
-            spans[key] = (start, len(lines))
-        if straight:
-            return found
-        kept = array("I")
-        for key in found:
-            kept.extend(lines[slice(*spans[key])])
-        for source, line in merged:
-            for key, value in self._merge(source, line):
-                if key not in found:
-                    found[key] = value
-                    kept.extend([line] * (1 + _count(value)))
-        del lines[begin:]
-        lines.extend(kept)
+            if key is None or key in found:
+                return self._entangled(found, begin, key, event, depth)
+            line_at(event.start_mark.line + 1)
+            found[key] = self._value(following(), depth)
         return found
+
+    def _entangled(self, found: dict[str, Any], begin: int, key: str | None, event: Any, depth: int) -> dict[str, Any]:
+        """Finish a mapping with merges or a key twice: its entries' lines are put in order at its end."""
+        lines = self._lines
+        mapping = Entangled(found, lines[begin:])
+        while True:
+            del lines[begin:]
+            if key is None:
+                for name in mapping.merge(self._merged(event, depth)):
+                    cause = f'<< overrides the "{name[:80]}" above it in kubectl, but not in newer YAML tools'
+                    self._report(event, "merge-overrides", cause)
+            else:
+                lines.append(_line(event))
+                if mapping.put(key, self._value(self._next(), depth), lines[begin:]):
+                    self._report(event, "duplicate-key", f'key "{key[:80]}" stands twice; the last one counts')
+            if (event := self._next()).__class__ is _MappingEnd:
+                break
+            key = self._key(event, depth)
+        del lines[begin:]
+        for part in mapping.lines():
+            lines.extend(part)
+        return found
+
+    def _merged(self, key: Any, depth: int) -> list[Entry]:
+        event, begin = self._next(), len(self._lines)
+        value = self._value(event, depth)
+        entries = merged(value, self._lines[begin:], many=event.__class__ is not yaml.AliasEvent)
+        if entries is None:
+            raise _bad(key, "yaml-syntax", "<< merges a mapping or a list of mappings")
+        return entries
 
     def _key(self, event: Any, depth: int) -> str | None:
         """Return the key's text as JSON would have it; None for a merge key."""
-        if event.__class__ is yaml.ScalarEvent and event.anchor is None:
+        scalar = event.__class__ is _Scalar
+        plain = scalar and event.implicit[0]
+        if plain and event.anchor is None and event.tag is None:
             text: str = event.value
-            if event.implicit[0]:
-                if text == "<<":
-                    return None
-                value = resolve(text)
-                if value.__class__ is not str:
-                    text = _key_text(value) or text
-            return self._keys.setdefault(text, text)
+            if text == "<<":
+                return None
+            key = _short_key(text) if len(text) <= _SHORT else scalars.key(text)
+            return self._named(event, key) if key is None else key
         value = self._value(event, depth)
         if isinstance(value, (dict, list)):
-            raise self._bad(event, "yaml-syntax", "a mapping key must be a scalar")
-        return value if isinstance(value, str) else _key_text(value) or ""
+            raise _bad(event, "yaml-syntax", "a mapping key must be a scalar")
+        if scalar and event.value == "<<" and (plain or event.tag == _TAG + "merge"):
+            return None
+        tag = event.tag.removeprefix(_TAG) if scalar and event.tag else ""
+        raw = (plain and not event.tag) or tag in scalars.TAGGED
+        return self._named(event, scalars.key(event.value) if raw else scalars.key_of(value))
 
-    def _merge(self, source: Any, line: int) -> Iterator[tuple[str, Any]]:
-        for part in source if isinstance(source, list) else [source]:
-            if not isinstance(part, dict):
-                raise _Bad(line, "yaml-syntax", "<< merges mappings only")
-            self._aliased += _count(part)
-            if self._aliased > MAX_ALIASED:
-                raise _Bad(line, "yaml-bomb", f"aliases expand to more than {MAX_ALIASED:,} values")
-            yield from part.items()
+    def _named(self, event: Any, key: str | None) -> str:
+        if key is None:
+            self._report(event, "kubectl-refuses", "kubectl takes neither null nor more than 64 bits as a key")
+            key = event.value if event.__class__ is _Scalar else ""
+        return key
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
-        tag = event.tag or ""
-        if (event.implicit[0] and tag != "!") or tag in (_TAG + "int", _TAG + "float", _TAG + "bool", _TAG + "null"):
-            value = resolve(text)
-            if isinstance(value, float) and not math.isfinite(value):
-                self.problems.append(Problem(event.start_mark.line + 1, "not-a-number", f"JSON cannot hold {text}"))
+        tag = event.tag
+        if tag is None:
+            if not event.implicit[0]:
                 return text
-            return value
-        if tag == _TAG + "binary":
+            value = scalars.resolve(text)
+        elif tag.startswith(_TAG):
             try:
-                return base64.b64decode(text, validate=False).decode("utf-8", "replace")
-            except (binascii.Error, ValueError):
-                raise self._bad(event, "yaml-syntax", "!!binary holds no base64") from None
-        return text
+                value = scalars.cast(text, tag.removeprefix(_TAG))
+            except ValueError as error:
+                self._report(event, "kubectl-refuses", str(error))
+                return text
+        else:
+            return text
+        if value.__class__ is float and not math.isfinite(value):
+            self._report(event, "not-a-number", f"JSON cannot hold {text[:80]}")
+            return text
+        return value
 
-    def _bad(self, event: Any, code: str, cause: str) -> _Bad:
-        return _Bad(event.start_mark.line + 1, code, cause)
+    def _report(self, event: Any, code: str, cause: str) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(_line(event), code, cause))
 
 
-def _key_text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None else f"{value}"
+def _bad(event: Any, code: str, cause: str) -> _Bad:
+    return _Bad(_line(event), code, cause)
 
 
-def _count(value: Any) -> int:
-    """Return how many entries and items a value holds, itself not counted."""
-    if isinstance(value, dict):
-        return len(value) + sum(map(_count, value.values()))
-    return len(value) + sum(map(_count, value)) if isinstance(value, list) else 0
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _packed(lines: array[int]) -> bytes:
