@@ -47,11 +47,9 @@ bench: $(READY) ## speed against kubectl, and inferred against declared order (m
 	$(BIN)/python -m bench.graph
 	$(BIN)/python -m bench.order
 
-fuzz: $(READY) ## feed FUZZ_SECONDS of broken input to each tests/fuzz/fuzz_*.py
+fuzz: $(READY) ## feed broken input to the loader for FUZZ_SECONDS
 	@$(BIN)/python -m pip install -e '.[fuzz]'
-	@shopt -s nullglob; targets=(tests/fuzz/fuzz_*.py); \
-	[ $${#targets[@]} -gt 0 ] || { echo "there is no tests/fuzz/fuzz_*.py"; exit 1; }; \
-	for target in "$${targets[@]}"; do echo "$$target"; $(BIN)/python "$$target" -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; done
+	$(BIN)/python -m bench.fuzz_loader --seconds $(FUZZ_SECONDS)
 
 docs: $(READY) ## write docs/reference from the code
 	@[ -f docs/reference.py ] || { echo "there is no docs/reference.py yet: nothing to write"; exit 1; }

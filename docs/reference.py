@@ -22,11 +22,12 @@ _NOTE = "<!-- Written by docs/reference.py from the code; change the code instea
 def commands() -> Iterator[str]:
     """Yield the page of commands, from their help texts."""
     yield from ("# Commands", "", _NOTE, "")
-    wide = {"terminal_width": 100, "max_content_width": 100}
-    context = click.Context(dr, info_name="dr", **wide)
+    context = click.Context(dr, info_name="dr")
     for name in sorted(dr.commands):
         command = dr.commands[name]
-        text = command.get_help(click.Context(command, info_name=name, parent=context, **wide))
+        formatter = click.HelpFormatter(width=100)
+        command.format_help(click.Context(command, info_name=name, parent=context), formatter)
+        text = formatter.getvalue().rstrip()
         yield from (f"## dr {name}", "", "```", text, "```", "")
     yield from ("## Exit codes", "", "| code | meaning |", "|---|---|")
     yield from _rows(

@@ -18,14 +18,14 @@ from dr.core.layout import Deployment, Layout, survey
 from dr.core.model import Diagnostic, Document, Level, Resource, Unit, Where
 from dr.core.objects import resources
 from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_overlays
-from dr.core.rules.findings import LEVEL
+from dr.core.rules.findings import LEVEL, REMEDY
 from dr.core.source import Entry, Mode, Parsed
 from dr.core.world import mapping, text
 from dr.engine.ports import ParseCache, Renderer, Snapshot
 
 CONFIG_NAMES = ("dr.yaml", "dr.yml")
 _ENDINGS = (".yaml", ".yml", ".json")
-_VERSION = "1"
+_VERSION = "2"  # goes up when the same bytes are read differently
 
 
 class _Kept(Struct, frozen=True):
@@ -179,7 +179,8 @@ def _problems(done: _Read, repo: str) -> Iterator[Diagnostic]:
     for path, parsed in done.parsed.items():
         for problem in parsed.problems:
             level = LEVEL.get(problem.code, Level.ERROR)
-            yield Diagnostic(Where(path, problem.line, repo), problem.code, level, path, problem.cause, "")
+            remedy = REMEDY.get(problem.code, "")
+            yield Diagnostic(Where(path, problem.line, repo), problem.code, level, path, problem.cause, remedy)
 
 
 def _selected(layout: Layout, selection: Selection) -> list[Deployment]:

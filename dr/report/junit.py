@@ -24,12 +24,12 @@ def junit(findings: Iterable[Diagnostic], fail_on: Level | None, suite: str) -> 
     group = ET.SubElement(root, "testsuite", {"name": safe(suite), **counts})
     for code in codes:
         case = ET.SubElement(
-            group, "testcase", {"classname": "dr.lint", "name": f"{code}: {titles.get(code, code)}", "time": "0"}
+            group, "testcase", {"classname": "dr.lint", "name": safe(f"{code}: {titles.get(code, code)}"), "time": "0"}
         )
         bad = [finding for finding in by_code[code] if fails([finding], fail_on)]
         mild = [finding for finding in by_code[code] if finding not in bad]
         if bad:
-            failure = ET.SubElement(case, "failure", {"type": code, "message": _line(bad[0])})
+            failure = ET.SubElement(case, "failure", {"type": safe(code), "message": _line(bad[0])})
             failure.text = "\n".join(map(_text, bad))
         if mild:
             ET.SubElement(case, "system-out").text = "\n".join(map(_text, mild))

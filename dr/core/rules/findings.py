@@ -18,7 +18,9 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
     ("duplicate-key", _E, "A mapping has the same key twice", "The API server refuses it with strict validation, so a restore stops there. Remove one of the two."),
     ("duplicate-object", _E, "The same object stands in two places", "Which of them wins depends on who applies last. Delete one, or select one part with --path or --env."),
     ("file-name", _W, "A file name is not UTF-8", "Tools disagree on such names. Rename the file."),
+    ("kubectl-refuses", _E, "YAML that kubectl refuses", "It can be read here, but not applied. Correct the line that is named."),
     ("lfs-pointer", _W, "A Git LFS pointer stands where a manifest should", f"{_LOST} Restores from a plain clone see the pointer only. Keep manifests out of LFS."),
+    ("merge-overrides", _W, "A merge key overrides keys above it", "kubectl lets << win over them, newer YAML tools do not. Put << first."),
     ("missing-chart", _E, "A chart's folder is not in git", "The release cannot be installed. Restore the folder, or point the release at where its chart lives."),
     ("missing-crd", _W, "Nothing in git brings the API of a custom resource", "The API server refuses the object until somebody installs the CRD. Keep it in git, or list it as a prerequisite."),
     ("missing-dependency", _W, "A dependency that nobody declared", "Objects of one unit need another unit, but no dependsOn says so: the restore works by luck and retries. Declare it."),
@@ -28,6 +30,7 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
     ("no-controller", _W, "A CRD is in git, but nothing seems to serve it", "The objects are stored and nothing happens. Check that their controller comes back too."),
     ("not-a-number", _E, "A number that JSON cannot hold", "The API server refuses .inf and .nan. Quote it, or use a finite number."),
     ("not-an-object", _I, "It looks like an object and is none", "No cluster takes it. Add what is missing, or ignore it if it is for another tool."),
+    ("not-utf-8", _W, "A file is not UTF-8", "kubectl reads what it cannot decode as U+FFFD. Save the file as UTF-8."),
     ("overlay-cycle", _E, "Overlays build on each other", "None of them can be built. Take one entry out."),
     ("overlay-failed", _E, "An overlay cannot be built", "Its changes are missing from the graph; its files are read as they are. Build it with kubectl kustomize to see more."),
     ("overlay-missing-path", _E, "An overlay lists what is not there", "kustomize refuses the whole overlay. Correct the entry."),
@@ -57,3 +60,5 @@ _ROWS: tuple[tuple[str, Level, str, str], ...] = (
 
 FINDINGS: tuple[Finding, ...] = tuple(Finding(*row) for row in _ROWS)
 LEVEL: dict[str, Level] = {finding.code: finding.level for finding in FINDINGS}
+# What to do comes last in a help text.
+REMEDY: dict[str, str] = {finding.code: finding.help.removesuffix(".").rpartition(". ")[2] for finding in FINDINGS}
