@@ -22,7 +22,7 @@ _NOTE = "<!-- Written by docs/reference.py from the code; change the code instea
 def commands() -> Iterator[str]:
     """Yield the page of commands, from their help texts."""
     yield from ("# Commands", "", _NOTE, "")
-    context = click.Context(dr, info_name="dr")
+    context = click.Context(dr, info_name="dr", **dr.context_settings)
     for name in sorted(dr.commands):
         command = dr.commands[name]
         formatter = click.HelpFormatter(width=100)
