@@ -240,9 +240,7 @@ def test_the_wheel_and_the_keys_zoom_and_a_drag_pans(opened: Opened) -> None:
     fitted = where()
     opened.page.mouse.move(600, 700)
     opened.page.mouse.wheel(0, -200)
-    opened.until(
-        "old => !document.getElementById('world').getAttribute('transform').endsWith(old)", arg=f"scale({fitted[2]:g})"
-    )
+    opened.until(f"!document.getElementById('world').getAttribute('transform').endsWith('scale({fitted[2]:g})')")
     wheeled = where()
     assert wheeled[2] > fitted[2]
     opened.page.keyboard.press("-")
