@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from posixpath import dirname, join, normpath
 
@@ -151,7 +151,9 @@ class _Survey:
 
     def _flux(self) -> Iterator[Deployment]:
         seen: set[tuple[str, str]] = set()
-        for owner in self._owners("Kustomization", FLUX):
+        owners = list(self._owners("Kustomization", FLUX))
+        times = Counter((owner.env, owner.name) for owner in owners)
+        for owner in owners:
             folder = self._flux_path(owner)
             env = owner.env or self.env(join(folder, "x"))
             if folder not in self.folders:
@@ -169,7 +171,8 @@ class _Survey:
                 if text(source, "kind") == "ConfigMap"
             )
             literal = tuple(sorted((key, str(value)) for key, value in mapping(build, "substitute").items()))
-            name = self._named(env, owner.name)
+            twice = times[owner.env, owner.name] > 1
+            name = self._named(env, f"{ref.namespace}/{owner.name}" if twice else owner.name)
             for part, overlays, files in self._collect(folder):
                 unit_name = f"{name}:{part}" if part else name
                 unit = Unit(

@@ -319,3 +319,11 @@ def test_an_overlay_at_the_root_of_a_repo_is_deployed(tools: Tools) -> None:
         "a/a.yaml": config_map("a"),
     }
     assert _found(source(tools, files)) == {(".", "ConfigMap default/a")}
+
+
+def test_units_of_one_name_in_two_namespaces_are_told_apart(tools: Tools) -> None:
+    one, two = flux("web", "./a"), flux("web", "./b").replace("flux-system", "other")
+    done = source(
+        tools, {"c/one.yaml": one, "c/two.yaml": two, "a/a.yaml": config_map("a"), "b/b.yaml": config_map("b")}
+    )
+    assert {("flux-system/web", "ConfigMap default/a"), ("other/web", "ConfigMap default/b")} <= _found(done)
