@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from dr.core.body import items
 from dr.core.model import Basis, Diagnostic, Edge, Level, Strength, Unit
-from dr.core.world import World, items
+from dr.core.world import World
 
 _CHARTS = ("HelmRelease", "HelmChart", "Application")
 Pairs = Mapping[tuple[int, int], Edge]

@@ -9,12 +9,12 @@ from posixpath import dirname, join, normpath
 
 from msgspec import Struct
 
+from dr.core.body import items, mapping, text
 from dr.core.config import Config
 from dr.core.lines import line_of
 from dr.core.model import Body, Diagnostic, Document, Level, Ref, Unit, Where
 from dr.core.overlay import Overlay, closure, roots
 from dr.core.rules.layouts import CHART_PARTS, ENV_NAMES, ENV_PARENTS, PROVISIONING, RELEASES, TOOL_FOLDERS
-from dr.core.world import items, mapping, text
 
 FLUX, ARGO, SOURCES = "kustomize.toolkit.fluxcd.io", "argoproj.io", "source.extensions.fluxcd.io"
 _RELEASES, _PROVISIONING = re.compile(RELEASES), re.compile(PROVISIONING)

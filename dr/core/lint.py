@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from dr.core.body import mapping
 from dr.core.declared_order import compare
 from dr.core.edges.references import where
 from dr.core.model import Diagnostic, Edge, Level, Resource, Unit
 from dr.core.rules.removals import CRD_REMOVALS, REMOVALS
-from dr.core.world import World, mapping
+from dr.core.world import World
 
 _BY_VERSION = defaultdict(list)
 for _row in (*REMOVALS, *CRD_REMOVALS):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from dr.core.body import dig, get, items, mapping, text
 from dr.core.edges.charts import Release
 from dr.core.edges.references import where
 from dr.core.model import Basis, Diagnostic, Edge, Level, Node, Origin, Prerequisite, Ref, Strength, Where
@@ -21,7 +22,7 @@ from dr.core.rules.prerequisites import (
     Absence,
 )
 from dr.core.scan import segments
-from dr.core.world import Need, World, dig, get, items, mapping, text
+from dr.core.world import Need, World
 
 _SHOWN = 5
 _DOCKER_HUB = "docker.io"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from dr.core.body import mapping, text
 from dr.core.layout import Deployment, is_object
 from dr.core.lines import line_of, slice_lines
 from dr.core.model import Body, Diagnostic, Document, Level, Ref, Resource, Where
 from dr.core.rules.builtin import CLUSTER_SCOPED, NOT_FOR_A_CLUSTER
 from dr.core.substitute import substitute
-from dr.core.world import mapping, text
 
 
 def flatten(document: Document) -> Iterator[Document]:

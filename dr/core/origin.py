@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from dr.core.body import items, mapping, text
 from dr.core.lines import line_of
 from dr.core.model import Body, Document, Where
 from dr.core.objects import flatten
 from dr.core.overlay import Overlay, Rendered
-from dr.core.world import items, mapping, text
 
 ORIGIN = "config.kubernetes.io/origin"
 

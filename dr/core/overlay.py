@@ -8,6 +8,7 @@ from posixpath import basename, dirname, normpath
 
 from msgspec import Struct, field
 
+from dr.core.body import text
 from dr.core.kustomization import Obstacle, Tree, as_json, entries, inline, label, rewritten, shown
 from dr.core.lines import line_of
 from dr.core.model import Body, Diagnostic, Document, Path, Where
@@ -20,7 +21,6 @@ from dr.core.rules.kustomize import (
     Takes,
 )
 from dr.core.source import Parsed
-from dr.core.world import text
 
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _API = "kustomize.config.k8s.io/"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dr.core.body import mapping
 from dr.core.model import Body
 from dr.core.scalars import resolve
-from dr.core.world import mapping
 
 _ESCAPED = "\0"
 _VARIABLE = re.compile(r"\$\{([_A-Za-z][_A-Za-z0-9]*)(?:(:?[-=+])([^}]*))?\}")

@@ -12,18 +12,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dr.core.body import dig, get, home_group, mapping, plural, text
 from dr.core.model import Basis, Body, Diagnostic, Edge, Level, Node, Origin, Ref, Resource, Strength, Where
 from dr.core.rules.builtin import BUILTIN_GROUPS, BUILTIN_KINDS, CLUSTER_SCOPED, EVERYWHERE
 from dr.core.rules.derivations import DERIVATIONS
 from dr.core.rules.references import POD_SPECS
-from dr.core.scan import LIST, MAP, Segment, segments
+from dr.core.scan import segments
 
 # The API version of derived objects that are not of the core group.
 _VERSIONS = {"Deployment": "apps/v1", "ExternalArtifact": "source.toolkit.fluxcd.io/v1"}
 _CLUSTER = CLUSTER_SCOPED | {row for row in BUILTIN_KINDS if f"{row.rpartition('/')[0]}/*" in CLUSTER_SCOPED}
 _CLUSTER_KINDS = frozenset(row.rpartition("/")[2] for row in _CLUSTER)
-# Kinds that moved out of `extensions`; an object found under either group is the same object.
-_MOVED = {"Ingress": "networking.k8s.io", "NetworkPolicy": "networking.k8s.io", "PodSecurityPolicy": "policy"}
 
 
 class Need(Struct, frozen=True):
@@ -42,63 +41,6 @@ class Need(Struct, frozen=True):
 
 
 Found = Edge | Need | Diagnostic
-
-
-def home_group(group: str, kind: str) -> str:
-    """Return the API group that a kind lives in today: `extensions/Deployment` is `apps/Deployment`."""
-    return _MOVED.get(kind, "apps") if group == "extensions" else group
-
-
-def plural(kind: str) -> str:
-    """Return the resource name that kubebuilder and client-go guess for a kind.
-
-    >>> plural("Policy"), plural("Gateway"), plural("Ingress")
-    ('policies', 'gateways', 'ingresses')
-    """
-    lower = kind.lower()
-    if lower.endswith("y") and lower[-2:-1] not in "aeiou":
-        return f"{lower[:-1]}ies"
-    return f"{lower}es" if lower.endswith(("s", "x", "ch", "sh")) else f"{lower}s"
-
-
-def dig(value: Any, path: Iterable[Segment | int]) -> Iterator[Any]:
-    """Yield what stands at a rule path below `value`; nothing where a part is missing."""
-    values = [value]
-    for segment in path:
-        if segment == LIST:
-            values = [item for value in values if isinstance(value, list) for item in value]
-        elif segment == MAP:
-            values = [item for value in values if isinstance(value, dict) for item in value.values()]
-        else:
-            values = [value[segment] for value in values if isinstance(value, dict) and segment in value]
-    yield from values
-
-
-def get(body: Any, *keys: str) -> Any:
-    """Return `body[a][b]…`, or None where a part is missing or of another shape."""
-    for key in keys:
-        if not isinstance(body, dict):
-            return None
-        body = body.get(key)
-    return body
-
-
-def mapping(body: Any, *keys: str) -> dict[str, Any]:
-    """Return the mapping at `keys`, or an empty one."""
-    found = get(body, *keys)
-    return found if isinstance(found, dict) else {}
-
-
-def items(body: Any, *keys: str) -> list[Any]:
-    """Return the list at `keys`, or an empty one."""
-    found = get(body, *keys)
-    return found if isinstance(found, list) else []
-
-
-def text(body: Any, *keys: str) -> str:
-    """Return the text at `keys`, or ""."""
-    found = get(body, *keys)
-    return found if isinstance(found, str) else ""
 
 
 class World:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dr.core.body import mapping, text
 from dr.core.config import Config
 from dr.core.config import parse as parse_config
 from dr.core.errors import ConfigError, UsageError
@@ -20,7 +21,6 @@ from dr.core.objects import resources
 from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_overlays
 from dr.core.rules.findings import LEVEL, REMEDY
 from dr.core.source import Entry, Mode, Parsed
-from dr.core.world import mapping, text
 from dr.engine.ports import ParseCache, Renderer, Snapshot
 
 CONFIG_NAMES = ("dr.yaml", "dr.yml")

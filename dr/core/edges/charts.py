@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from dr.core.body import items, mapping, text
 from dr.core.model import Resource
 from dr.core.rules.charts import CHARTS
 from dr.core.rules.rows import Chart
-from dr.core.world import World, items, mapping, text
+from dr.core.world import World
 
 _CATALOGUE: dict[str, Chart] = {name: chart for chart in CHARTS for name in chart.names}
 

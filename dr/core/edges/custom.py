@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from dr.core.body import items, text
 from dr.core.edges.charts import Release, brings, serves
 from dr.core.model import Basis, Diagnostic, Edge, Level, Resource, Strength
 from dr.core.rules.builtin import BUILTIN_GROUPS, GITOPS_GROUPS
 from dr.core.rules.rows import Chart
-from dr.core.world import Found, Need, World, items, text
+from dr.core.world import Found, Need, World
 
 _EVERYTHING = "*"
 _SERVING = frozenset({"controller", "chart-controller"})

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
+from dr.core.body import get, items, mapping, text
 from dr.core.edges.references import where
 from dr.core.model import Basis, Diagnostic, Edge, Level, Ref, Resource, Strength, Unit
-from dr.core.world import Found, World, get, items, mapping, text
+from dr.core.world import Found, World
 
 _KAPP = "kapp.k14s.io/"
 _DEPENDS_ON = ("config.kubernetes.io/depends-on", "dr.dev/depends-on")

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from dr.core.body import text
 from dr.core.lines import line_of
 from dr.core.model import Basis, Diagnostic, Edge, Level, Resource, Strength, Where
 from dr.core.scan import Hit, RuleBook
-from dr.core.world import Found, Need, World, text
+from dr.core.world import Found, Need, World
 
 # Rules by which an object uses a Service, and so the pods behind it; mere order is no use.
 _USES = ("reference:", "service-host")

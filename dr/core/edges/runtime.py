@@ -6,10 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from dr.core.body import dig, get, items, mapping, text
 from dr.core.edges.references import where
 from dr.core.model import Basis, Body, Edge, Path, Strength
 from dr.core.scan import segments
-from dr.core.world import World, dig, get, items, mapping, text
+from dr.core.world import World
 
 # host:port, scheme://host…, user@host…, or a name that ends in .svc: a bare word alone is no address.
 _ADDRESS = re.compile(

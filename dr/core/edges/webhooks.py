@@ -8,9 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from dr.core.body import items, mapping, text
 from dr.core.edges.references import where
 from dr.core.model import Basis, Cycle, Diagnostic, Edge, Level, Resource, Strength
-from dr.core.world import Found, World, items, mapping, text
+from dr.core.world import Found, World
 
 _KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 # Never sent to webhooks: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers
