@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from posixpath import dirname, join, normpath
+from posixpath import dirname, join
 
 from msgspec import Struct
 
 from dr.core.body import items, mapping, text
 from dr.core.config import Config
+from dr.core.folders import RELEASE, below, clean, copied, env_of, folders_of, in_chart, is_tool
 from dr.core.lines import line_of
 from dr.core.model import Body, Diagnostic, Document, Level, Ref, Unit, Where
 from dr.core.overlay import Overlay, closure, roots
-from dr.core.rules.layouts import CHART_PARTS, ENV_NAMES, ENV_PARENTS, PROVISIONING, RELEASES, TOOL_FOLDERS
 
 FLUX, ARGO, SOURCES = "kustomize.toolkit.fluxcd.io", "argoproj.io", "source.extensions.fluxcd.io"
-_RELEASES, _PROVISIONING = re.compile(RELEASES), re.compile(PROVISIONING)
 
 
 class Deployment(Struct, frozen=True):
@@ -95,11 +93,11 @@ class _Survey:
         self.by_folder: dict[str, list[str]] = defaultdict(list)
         for path in sorted(documents):
             self.by_folder[dirname(path)].append(path)
-        self.folders = _folders(paths)
+        self.folders = folders_of(paths)
         self.diagnostics: list[Diagnostic] = []
         self.used_files: set[str] = set()
         self.used_overlays: set[str] = set()
-        found = {env for path in documents if (env := self._env_of(path))}
+        found = {env for path in documents if (env := env_of(path, self.config.envs))}
         self.envs = tuple(sorted(found)) if len(found) > 1 else ()
 
     def layout(self) -> Layout:
@@ -114,23 +112,9 @@ class _Survey:
             tuple(sorted(self.diagnostics)),
         )
 
-    def _env_of(self, path: str) -> str:
-        for env, prefixes in self.config.envs.items():
-            if any(path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes):
-                return env
-        if self.config.envs:
-            return ""
-        if match := _RELEASES.match(path) or _PROVISIONING.match(path):
-            return match["env"]
-        parts = path.split("/")[:-1]
-        for parent, part in zip(["", *parts], parts, strict=False):
-            if parent in ENV_PARENTS or part in ENV_NAMES:
-                return part
-        return ""
-
     def env(self, path: str) -> str:
         """Return the environment of a file, "" where the repo has only one."""
-        return self._env_of(path) if self.envs else ""
+        return env_of(path, self.config.envs) if self.envs else ""
 
     def _named(self, env: str, name: str) -> str:
         return f"{env}/{name}" if env and not name.startswith(f"{env}/") else name
@@ -190,7 +174,7 @@ class _Survey:
                 )  # fmt: skip
 
     def _flux_path(self, owner: _Owner) -> str:
-        folder = _clean(text(owner.body, "spec", "path"))
+        folder = clean(text(owner.body, "spec", "path"))
         source = mapping(owner.body, "spec", "sourceRef")
         if text(source, "kind") != "ExternalArtifact":
             return folder
@@ -198,7 +182,7 @@ class _Survey:
             for artifact in items(generator.body, "spec", "artifacts"):
                 if generator.env == owner.env and text(artifact, "name") == text(source, "name"):
                     for copy in items(artifact, "copy"):
-                        if (found := _copied(folder, text(copy, "from"), text(copy, "to"))) and found in self.folders:
+                        if (found := copied(folder, text(copy, "from"), text(copy, "to"))) and found in self.folders:
                             return found
         return folder
 
@@ -206,7 +190,7 @@ class _Survey:
         for owner in self._owners("Application", ARGO):
             spec = mapping(owner.body, "spec")
             for source in [mapping(spec, "source"), *items(spec, "sources")]:
-                folder = _clean(text(source, "path"))
+                folder = clean(text(source, "path"))
                 if (
                     not text(source, "path")
                     or text(source, "chart")
@@ -243,12 +227,12 @@ class _Survey:
             yield part, tuple(overlays), tuple(files)
 
     def _files_of(self, folder: str, *, recurse: bool) -> list[str]:
-        folders = [f for f in self.by_folder if f == folder or (recurse and _below(f, folder))]
+        folders = [f for f in self.by_folder if f == folder or (recurse and below(f, folder))]
         return [
             file
             for f in sorted(folders)
             for file in self.by_folder[f]
-            if not self._in_chart(file) and not _is_tool(file)
+            if not self._in_chart(file) and not is_tool(file)
         ]
 
     def _use(self, overlays: Iterable[str], files: Iterable[str]) -> None:
@@ -270,14 +254,14 @@ class _Survey:
 
     def _plain(self) -> Iterator[Deployment]:
         for folder, files in sorted(self.by_folder.items()):
-            free = [f for f in files if f not in self.used_files and not self._in_chart(f) and not _is_tool(f)]
+            free = [f for f in files if f not in self.used_files and not self._in_chart(f) and not is_tool(f)]
             if folder in self.overlays:
                 self._report_unlisted(folder, free)
                 continue
             if not free:
                 continue
             env = self.env(free[0])
-            release = _RELEASES.match(f"{folder}/")
+            release = RELEASE.match(f"{folder}/")
             kind, namespace = ("service", release["namespace"]) if release else ("folder", "")
             name = f"{release['namespace']}/{release['service']}" if release else folder or "."
             artifact = self._artifact(release[0].rstrip("/") if release else folder)
@@ -291,12 +275,7 @@ class _Survey:
         return ""
 
     def _in_chart(self, path: str) -> bool:
-        parent = dirname(path)
-        while parent:
-            if parent in self.charts and any(path[len(parent) + 1 :].startswith(part) for part in CHART_PARTS):
-                return True
-            parent = dirname(parent)
-        return "" in self.charts and any(path.startswith(part) for part in CHART_PARTS)
+        return in_chart(path, self.charts)
 
     def _report_unlisted(self, folder: str, files: Iterable[str]) -> None:
         for file in files:
@@ -332,39 +311,3 @@ def _ref(body: Body) -> Ref:
         text(body, "metadata", "namespace") or "default",
         text(body, "metadata", "name"),
     )
-
-
-def _clean(path: str) -> str:
-    cleaned = normpath(path.lstrip("/")) if path.strip("/.") else ""
-    return "" if cleaned == "." else cleaned
-
-
-def _copied(folder: str, source: str, target: str) -> str:
-    """Return the repo folder that an ArtifactGenerator copies to `folder`, "" if this copy does not."""
-    root = source.partition("/")[2].removesuffix("/**").removesuffix("/*")
-    base = _clean(target.partition("/")[2])
-    if base and folder != base and not _below(folder, base):
-        return ""
-    return _clean(f"{root}/{folder[len(base) :].lstrip('/')}")
-
-
-def _below(folder: str, parent: str) -> bool:
-    return folder.startswith(f"{parent}/") if parent else bool(folder)
-
-
-def _is_tool(path: str) -> bool:
-    return any(path.startswith(folder) or f"/{folder}" in path for folder in TOOL_FOLDERS)
-
-
-def _folders(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Return every folder with its direct sub-folders; the root is ""."""
-    found: dict[str, set[str]] = {"": set()}
-    for path in paths:
-        folder = dirname(path)
-        while folder and folder not in found:
-            found[folder] = set()
-            folder = dirname(folder)
-    for folder in list(found):
-        if folder:
-            found[dirname(folder)].add(folder)
-    return found

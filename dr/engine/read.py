@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from posixpath import dirname
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ from dr.core.body import mapping, text
 from dr.core.config import Config
 from dr.core.config import parse as parse_config
 from dr.core.errors import ConfigError, UsageError
+from dr.core.folders import folders_of
 from dr.core.graph import Source
 from dr.core.layout import Deployment, Layout, survey
 from dr.core.model import Diagnostic, Document, Level, Resource, Unit, Where
@@ -77,7 +77,7 @@ def read(snapshots: Iterable[Snapshot], config: Config, selection: Selection, to
         documents = {path: parsed.documents for path, parsed in done.parsed.items() if not _is_config(path)}
         layout = survey(name, frozenset(done.entries), documents, done.overlays, config)
         envs.update(layout.envs)
-        folders.update(_folders(done.entries))
+        folders.update(folders_of(done.entries))
         wanted = _selected(layout, selection)
         units.extend(deployment.unit for deployment in wanted)
         diagnostics.extend(layout.diagnostics)
@@ -163,16 +163,6 @@ def _decoded(stored: bytes, decoder: msgspec.msgpack.Decoder[_Value]) -> _Value 
         return decoder.decode(stored)
     except msgspec.DecodeError:
         return None
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for path in paths:
-        folder = dirname(path)
-        while folder and folder not in found:
-            found.add(folder)
-            folder = dirname(folder)
-    return found
 
 
 def _problems(done: _Read, repo: str) -> Iterator[Diagnostic]:
