@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -57,19 +57,20 @@ def build(source: Source, config: Config | None = None) -> Graph:
         *runtime.permissions(world),
     ]
     edges = [item for item in found if isinstance(item, Edge)]
+    edges.extend(declared.handed_down(world, units, edges))
     edges.extend(references.through_services(world, edges))
     hooked, hook_cycles = webhooks.webhooks(world, edges)
     edges.extend(item for item in hooked if isinstance(item, Edge))
     needs = [item for item in found if isinstance(item, Need)]
     provided = frozenset(config.provided)
-    met = list(_met_by_charts(needs, world, releases))
+    owned = declared.owned_units(world, units)
+    met = list(_met_by_charts(needs, world, releases, owned))
     edges.extend(item for item in met if isinstance(item, Edge))
     lacking = missing(world, (item for item in met if isinstance(item, Need)), provided)
     edges.extend(lacking.edges)
     ordered = _unique(edges)
     cycles, cuts = resolve(len(world.nodes) + len(lacking.nodes), ordered)
     names = frozenset(pin.name for pin in source.pins)
-    owned = declared.owned_units(world, units)
     own = (replace(node, unit=owned[i]) if i in owned else node for i, node in enumerate(world.nodes))
     nodes = (*own, *lacking.nodes)
     diagnostics = [
@@ -94,11 +95,14 @@ def build(source: Source, config: Config | None = None) -> Graph:
     )
 
 
-def _met_by_charts(needs: Iterable[Need], world: World, releases: Iterable[charts.Release]) -> Iterator[Edge | Need]:
+def _met_by_charts(
+    needs: Iterable[Need], world: World, releases: Iterable[charts.Release], owned: Mapping[int, str]
+) -> Iterator[Edge | Need]:
     """Turn the needs that an installed chart meets into edges from its release; yield the others as they are.
 
     A chart meets the classes that the catalogue lists, the namespace it is told to create, and
-    objects named after the release, as charts name what they make by convention.
+    objects named after the release, as charts name what they make by convention. What the release
+    makes for the objects of its own unit comes with them, and is no order.
     """
     releases = list(releases)
     for need in needs:
@@ -108,7 +112,8 @@ def _met_by_charts(needs: Iterable[Need], world: World, releases: Iterable[chart
             for r in releases
             if r.index != need.after and (not env or world.nodes[r.index].env in (env, "")) and _makes(world, r, need)
         ]
-        for release in makers:
+        unit = world.nodes[need.after].unit.split(":", 1)[0]
+        for release in (maker for maker in makers if owned.get(maker.index) != unit):
             reason = f"{need.reason} {need.name}, which release {world.nodes[release.index].ref.name} makes"
             yield Edge(release.index, need.after, need.strength, Basis.INFERRED, "chart-made", reason, need.where)
         if not makers and not any(r.index == need.after and _makes(world, r, need) for r in releases):

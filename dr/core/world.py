@@ -16,6 +16,7 @@ from dr.core.body import dig, get, home_group, mapping, plural, text
 from dr.core.model import Basis, Body, Diagnostic, Edge, Level, Node, Origin, Ref, Resource, Strength, Where
 from dr.core.rules.builtin import BUILTIN_GROUPS, BUILTIN_KINDS, CLUSTER_SCOPED, EVERYWHERE
 from dr.core.rules.derivations import DERIVATIONS
+from dr.core.rules.prerequisites import BY_CONVENTION
 from dr.core.rules.references import POD_SPECS
 from dr.core.scan import segments
 
@@ -113,7 +114,7 @@ class World:
             kind == row_kind
             and row_namespace in ("*", "", namespace)
             and (name == row_name or (row_name.endswith("*") and name.startswith(row_name[:-1])))
-            for row_kind, row_namespace, row_name in EVERYWHERE
+            for row_kind, row_namespace, row_name in (*EVERYWHERE, *BY_CONVENTION)
         )
 
     @cached_property

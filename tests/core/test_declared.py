@@ -189,3 +189,40 @@ def test_kapp_change_rules_are_followed() -> None:
         ("ConfigMap default/db", "ConfigMap default/app", "ready"),
         ("ConfigMap default/first", "ConfigMap default/db", "ready"),
     }
+
+
+APPLICATION = """
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: {0}, namespace: default, annotations: {{argocd.argoproj.io/sync-wave: "{1}"}}}}
+spec: {{project: default, source: {{path: {0}}}, destination: {{namespace: {0}}}, syncPolicy: {{syncOptions: [CreateNamespace=true]}}}}
+"""
+
+
+def _applications() -> Graph:
+    found = [
+        *objects(
+            "---".join(APPLICATION.format(name, wave) for wave, name in enumerate(("db", "web"))),
+            unit="apps",
+            file="apps.yaml",
+        )
+    ]
+    units = [Unit("apps", "folder", "")]
+    for name in ("db", "web"):
+        found.extend(
+            objects(
+                CONFIG_MAP.format("c").replace("namespace: default", f"namespace: {name}"),
+                unit=name,
+                file=f"{name}.yaml",
+            )
+        )
+        units.append(Unit(name, "Application", name, owner=Ref("argoproj.io/v1alpha1", "Application", "default", name)))
+    return build(Source(tuple(found), tuple(units)))
+
+
+def test_an_application_that_makes_its_own_namespace_is_no_deadlock() -> None:
+    assert not codes(_applications()) & {"deadlock", "cycle", "missing-namespace", "missing-reference"}
+
+
+def test_what_a_later_application_applies_waits_for_the_earlier_one() -> None:
+    assert ("Application default/db", "ConfigMap web/c", "ready") in edges(_applications(), "sync-wave")

@@ -13,6 +13,8 @@ from dr.core.model import Basis, Diagnostic, Edge, Level, Ref, Resource, Strengt
 from dr.core.world import Found, World
 
 _KAPP = "kapp.k14s.io/"
+# Orders of owners that their units' objects follow; dependsOn does so itself.
+_HANDED_DOWN = frozenset({"sync-wave", "depends-on", "change-rule"})
 _DEPENDS_ON = ("config.kubernetes.io/depends-on", "dr.dev/depends-on")
 _PREFIX = re.compile(r"(?:^|/)(\d{2,3})[-_][^/]+$")
 # Argo CD's phases, then Helm's hooks as Argo CD maps them.
@@ -117,6 +119,22 @@ def _depends_on(world: World, owner: int, contents: list[int]) -> Iterator[Found
                 cause,
                 "correct the name, or remove the dependency",
             )
+
+
+def handed_down(world: World, units: Iterable[Unit], edges: Iterable[Edge]) -> Iterator[Edge]:
+    """Yield, for what a unit's owner comes after by a wave or an annotation, the same for the unit's objects."""
+    owned = owned_units(world, units)
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, resource in enumerate(world.resources):
+        members[resource.unit.split(":", 1)[0]].append(index)
+    for edge in edges:
+        if edge.rule in _HANDED_DOWN and edge.after in owned:
+            contents = members[owned[edge.after]]
+            reason = (
+                f"belongs to {world.nodes[edge.after].ref.kind} {world.nodes[edge.after].ref.name}, which {edge.reason}"
+            )
+            for index in contents if edge.before not in contents else ():
+                yield Edge(edge.before, index, edge.strength, Basis.DECLARED, edge.rule, reason, edge.where)
 
 
 def owned_units(world: World, units: Iterable[Unit]) -> dict[int, str]:

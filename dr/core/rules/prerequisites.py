@@ -76,5 +76,11 @@ REGISTRY = Absence(
     "registry", "", _W, "the target must reach the registry, or a mirror of it, before the restore", "Registry"
 )
 
+# What comes with an engine or stands for no object at all, as (kind, namespace, name).
+BY_CONVENTION: tuple[tuple[str, str, str], ...] = (
+    ("AppProject", "*", "default"),  # Argo CD makes it
+    ("Gateway", "*", "mesh"),  # Istio's word for all sidecars
+)
+
 # Namespaces that a GitOps engine's own installation makes.
 ENGINE_NAMESPACES = frozenset({"flux-system", "argocd"})
