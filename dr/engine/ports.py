@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from dr.core.model import Diagnostic, Pin
+from msgspec import Struct
+
+from dr.core.events import Event, Target
+from dr.core.model import Body, Diagnostic, Pin, Ref
 from dr.core.overlay import Overlay, Rendered
 from dr.core.source import Entry
 
@@ -49,3 +52,70 @@ class Renderer(Protocol):
 
     def fingerprint(self, folder: str, ids: Mapping[str, str], overlays: Mapping[str, Overlay]) -> str:
         """Return a key under which an overlay's render may be kept, from the blob ids of its files."""
+
+
+class Api(Struct, frozen=True):
+    """How a kind is served: its resource name and whether its objects have a namespace."""
+
+    group: str
+    version: str
+    kind: str
+    resource: str
+    namespaced: bool
+
+
+class Change(Struct, frozen=True):
+    """What a watch saw: an object as it is now, or (`gone`) its last state before it went."""
+
+    body: Body
+    gone: bool = False
+
+
+class Cluster(Protocol):
+    """A Kubernetes API server. Every method raises ApiError, which says whether it can heal."""
+
+    async def identity(self) -> Target:
+        """Return who this cluster is: the UID of `kube-system` and its CA's fingerprint."""
+
+    async def api(self, api_version: str, kind: str) -> Api:
+        """Return how a kind is served; raises ApiError (`NoMatch`, heals) where it is not, or not yet."""
+
+    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
+        """Apply on the server; return the object as stored and whether it was created."""
+
+    async def get(self, ref: Ref) -> Body | None:
+        """Return an object, or None."""
+
+    async def list(
+        self, api_version: str, kind: str, *, namespace: str = "", labels: str = "", whole: bool = False
+    ) -> tuple[Body, ...]:
+        """Return all objects of a kind; Secrets without their values unless `whole`."""
+
+    def watch(self, api_version: str, kind: str) -> AsyncIterator[Change]:
+        """Yield all objects of a kind and then each change, for as long as it is read; heals by itself."""
+
+    async def create(self, body: Body) -> Body:
+        """Create an object; raises ApiError (`AlreadyExists`) when it is there."""
+
+    async def replace(self, body: Body) -> Body:
+        """Replace an object at the resource version that `body` carries (`Conflict` when it has moved on)."""
+
+    async def delete(self, ref: Ref, *, uid: str = "") -> bool:
+        """Delete an object (of this `uid`, if given); return whether there was one."""
+
+
+class Log(Protocol):
+    """Where a run's events go; raises StoreError when one cannot be kept."""
+
+    def append(self, event: Event) -> None:
+        """Keep an event before anything else happens."""
+
+
+class Clock(Protocol):
+    """The runner's clock."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+    def now(self) -> str:
+        """Return wall time, UTC, as ISO 8601."""

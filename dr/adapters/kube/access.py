@@ -1,0 +1,85 @@
+"""How to reach an API server: the address and credentials of one kubeconfig context."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from dr.core.errors import UsageError
+
+
+class Access(Struct, frozen=True):
+    """An API server's address, the CA that it must show, and who calls. Never printed: it holds credentials.
+
+    `ca`, `certificate` and `key` are paths of PEM files; `token` is a bearer token.
+    """
+
+    context: str
+    server: str
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    token: str = ""
+    insecure: bool = False
+
+    def __repr__(self) -> str:
+        """Name the context and server only."""
+        return f"Access({self.context!r}, {self.server!r})"
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """Return the TLS settings; False for plain HTTP."""
+        if self.server.startswith("http://"):
+            return False
+        context = ssl.create_default_context(cafile=self.ca or None)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key or None)
+        return context
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the CA file; that of the address where the system's CAs are used."""
+        content = Path(self.ca).read_bytes() if self.ca else self.server.encode()
+        return hashlib.sha256(content).hexdigest()
+
+
+def contexts(path: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the contexts of a kubeconfig (default: as kubectl finds it); none where there is no file."""
+    from kubernetes import config  # noqa: PLC0415 - half a second, paid by those who need it
+
+    try:
+        found, _ = config.list_kube_config_contexts(str(path) if path else None)
+    except config.ConfigException:
+        return ()
+    return tuple(sorted(context["name"] for context in found))
+
+
+def from_kubeconfig(context: str, path: Path | None = None) -> Access:
+    """Return the access that a context of a kubeconfig gives, credentials of exec plugins included.
+
+    Raises UsageError when there is no such context or its entry cannot be used.
+    """
+    from kubernetes import client, config  # noqa: PLC0415 - as above
+
+    settings: Any = client.Configuration()
+    try:
+        config.load_kube_config(str(path) if path else None, context, settings, persist_config=False)
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        known = contexts(path)
+        there = f"the kubeconfig has {', '.join(known)}" if known else "there is no kubeconfig, or it has no contexts"
+        raise UsageError(f'the context "{context}" cannot be used: {error}', there) from None
+    token = settings.api_key.get("authorization", "") if settings.api_key else ""
+    return Access(
+        context,
+        settings.host.rstrip("/"),
+        settings.ssl_ca_cert or "",
+        settings.cert_file or "",
+        settings.key_file or "",
+        token.removeprefix("Bearer ") if token else "",
+        not settings.verify_ssl,
+    )

@@ -1,0 +1,220 @@
+"""What happens in a run, as values; `events.jsonl` holds one a line, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from dr.core.model import Level, Pin, Ref, Strength
+
+VERSION = 1
+
+
+class Operation(StrEnum):
+    """What an apply did to the object."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+
+
+class Phase(StrEnum):
+    """The parts of a run, in order."""
+
+    PROVISION = "provision"
+    PREFLIGHT = "preflight"
+    RESTORE = "restore"
+    VERIFY = "verify"
+    TEARDOWN = "teardown"
+
+
+class Target(Struct, frozen=True):
+    """The cluster of a run and its identity, which the target lock binds.
+
+    `uid` is that of the namespace `kube-system`, `ca` the SHA-256 fingerprint of the cluster's CA.
+    """
+
+    context: str
+    server: str
+    uid: str
+    ca: str
+    version: str = ""
+    embedded: bool = False
+
+
+class PlannedStep(Struct, frozen=True):
+    """A step as announced: the object, its unit, the earlier steps it comes after, its place in git."""
+
+    ref: Ref
+    unit: str = ""
+    after: tuple[int, ...] = ()
+    strengths: tuple[Strength, ...] = ()
+    where: str = ""
+
+
+class Event(Struct, frozen=True, tag_field="event", tag=str.lower):
+    """Something that happened `at` seconds after the run began, by the runner's monotonic clock."""
+
+    at: float
+
+
+class Began(Event, frozen=True, kw_only=True):
+    """A run begins: everything that the reader of its report must know, and every step it will take.
+
+    `time` is wall time (UTC, ISO 8601). `digest` names the plan, so that a resumed run is the same one.
+    `order`: graph, waves or kubectl. `simulated`: what is not real in the target.
+    """
+
+    version: int = VERSION
+    time: str
+    run: str
+    command: str
+    dr: str
+    target: Target
+    pins: tuple[Pin, ...] = ()
+    order: str = "graph"
+    digest: str = ""
+    simulated: tuple[str, ...] = ()
+    steps: tuple[PlannedStep, ...] = ()
+    estimate: float = 0.0
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """A run goes on after `dr` was stopped; `at` counts on by wall time."""
+
+    time: str
+
+
+class Entered(Event, frozen=True):
+    """A phase of the run begins."""
+
+    phase: Phase
+
+
+class Left(Event, frozen=True):
+    """A phase of the run is over."""
+
+    phase: Phase
+
+
+class Checked(Event, frozen=True):
+    """A preflight check's finding; level info is a pass."""
+
+    check: str
+    level: Level
+    subject: str
+    cause: str
+    remedy: str = ""
+
+
+class Started(Event, frozen=True):
+    """A step's predecessors are satisfied; its apply is about to be sent. Written before the request."""
+
+    step: int
+
+
+class Retried(Event, frozen=True):
+    """An apply failed in a way that can heal; the next try comes after `delay` seconds."""
+
+    step: int
+    cause: str
+    delay: float
+
+
+class Applied(Event, frozen=True):
+    """The API server has taken a step's object."""
+
+    step: int
+    operation: Operation
+    uid: str = ""
+    generation: int = 0
+
+
+class Waiting(Event, frozen=True):
+    """What an applied step waits for; written when it changes."""
+
+    step: int
+    message: str
+
+
+class Ready(Event, frozen=True):
+    """A step's object, and what controllers make from it, is healthy."""
+
+    step: int
+
+
+class Failed(Event, frozen=True):
+    """A step failed for good: rejected, reported as failed, or not ready in time (`timeout`)."""
+
+    step: int
+    cause: str
+    timeout: bool = False
+
+
+class Skipped(Event, frozen=True):
+    """A step was not tried, because the step `because` failed."""
+
+    step: int
+    because: int
+
+
+class Differs(Event, frozen=True):
+    """Verification found a difference between git and the cluster.
+
+    `what`: missing, extra, different or unhealthy; `path` the field; values of Secrets are never shown.
+    """
+
+    ref: Ref
+    what: str
+    path: str = ""
+    wanted: str = ""
+    found: str = ""
+
+
+class Ended(Event, frozen=True, kw_only=True):
+    """A run is over. `outcome`: passed, failed or interrupted; `verified` counts the objects compared with git."""
+
+    outcome: str
+    verified: int = 0
+
+
+AnyEvent = (
+    Began
+    | Resumed
+    | Entered
+    | Left
+    | Checked
+    | Started
+    | Retried
+    | Applied
+    | Waiting
+    | Ready
+    | Failed
+    | Skipped
+    | Differs
+    | Ended
+)
+
+_ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event) -> bytes:
+    """Return an event as one line of `events.jsonl`."""
+    return _ENCODER.encode(event) + b"\n"
+
+
+def decode(lines: Iterable[bytes]) -> Iterator[AnyEvent]:
+    """Yield the events of a log; a last line that was cut off by a crash is left out.
+
+    Raises ValueError, with the line's number, for any other line that is no event.
+    """
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _DECODER.decode(line)
+        except msgspec.MsgspecError as error:
+            if not line.endswith(b"\n"):
+                return
+            raise ValueError(f"line {number} is no event: {error}") from None

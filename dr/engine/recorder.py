@@ -1,0 +1,39 @@
+"""Writes down what happens in a run, before anything else happens, and tells whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dr.core.events import Entered, Event, Left, Phase
+from dr.engine.ports import Clock, Log
+
+
+class Recorder:
+    """A run's log, its clock, and those who listen. `origin` is the clock's reading at the run's beginning."""
+
+    def __init__(
+        self, log: Log, clock: Clock, listeners: Sequence[Callable[[Event], None]] = (), elapsed: float = 0.0
+    ) -> None:
+        self._log = log
+        self.clock = clock
+        self._listeners = listeners
+        self._origin = clock.monotonic() - elapsed
+
+    @property
+    def at(self) -> float:
+        """Seconds since the run began."""
+        return round(self.clock.monotonic() - self._origin, 6)
+
+    def emit(self, event: Event) -> None:
+        """Keep an event, then show it; raises StoreError when it cannot be kept."""
+        self._log.append(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def enter(self, phase: Phase) -> None:
+        """Record that a phase begins."""
+        self.emit(Entered(self.at, phase))
+
+    def leave(self, phase: Phase) -> None:
+        """Record that a phase is over."""
+        self.emit(Left(self.at, phase))
