@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dr.app import Answer
+    from dr.app.answer import Answer
 
 FORMATS = {
     "graph": ("text", "json", "dot", "mermaid", "html"),
@@ -83,9 +83,9 @@ def main() -> None:
 @_answering
 def graph(**arguments: Any) -> Answer:
     """Show the restore-order graph: what comes after what, and why."""
-    from dr import app
+    from dr.app import graphs
 
-    return app.graph(**arguments)
+    return graphs.graph(**arguments)
 
 
 @main.command(epilog=_EPILOG)
@@ -96,9 +96,9 @@ def graph(**arguments: Any) -> Answer:
 @_answering
 def plan(**arguments: Any) -> Answer:
     """Show the order of a restore: waves, critical path, prerequisites."""
-    from dr import app
+    from dr.app import graphs
 
-    return app.plan(**arguments)
+    return graphs.plan(**arguments)
 
 
 @main.command(epilog=_EPILOG)
@@ -116,9 +116,9 @@ def why(**arguments: Any) -> Answer:
 
     A and B are Kind/namespace/name, Kind/name, namespace/name, a name or a unit.
     """
-    from dr import app
+    from dr.app import graphs
 
-    return app.why(**arguments)
+    return graphs.why(**arguments)
 
 
 @main.command(epilog=_EPILOG)
@@ -131,9 +131,9 @@ def why(**arguments: Any) -> Answer:
 @_answering
 def impact(**arguments: Any) -> Answer:
     """Show what stops working, or cannot come back, if A is lost."""
-    from dr import app
+    from dr.app import graphs
 
-    return app.impact(**arguments)
+    return graphs.impact(**arguments)
 
 
 @main.command(epilog=_EPILOG)
@@ -151,6 +151,6 @@ def impact(**arguments: Any) -> Answer:
 @_answering
 def lint(**arguments: Any) -> Answer:
     """Show what stands against a cold restore: each finding with file:line, cause and remedy."""
-    from dr import app
+    from dr.app import graphs
 
-    return app.lint(**arguments)
+    return graphs.lint(**arguments)

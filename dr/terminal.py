@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dr.app import Answer
+    from dr.app.answer import Answer
 
 
 def show(answer: Answer) -> None:

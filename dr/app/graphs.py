@@ -1,85 +1,24 @@
-"""Wires adapters to the core for each command: what to read, what to ask, which form to answer in."""
+"""Answers the commands that only read: graph, plan, why, impact, lint."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from msgspec import Struct
-
-from dr.adapters import cache
-from dr.adapters.git import open_repo
-from dr.adapters.manifests import parse
-from dr.adapters.render.kustomize import Kustomize
-from dr.core import config as configuration
+from dr.app.answer import Answer
+from dr.app.reading import load
 from dr.core import query
-from dr.core.errors import ConfigError
-from dr.core.graph import build
 from dr.core.model import Graph, Level
-from dr.core.plan import Plan, order
-from dr.engine.read import CONFIG_NAMES, Selection, Tools, config_of, read
-from dr.engine.rooted import rooted
 from dr.report import console, data
-
-if TYPE_CHECKING:
-    from dr.core.config import Config
-    from dr.engine.ports import Snapshot
-    from dr.report.console import Line
-
-
-class Answer(Struct, frozen=True):
-    """What a command says: lines for people, or bytes for a machine; notes go to standard error."""
-
-    lines: tuple[Line, ...] = ()
-    content: bytes = b""
-    notes: tuple[str, ...] = ()
-    exit_code: int = 0
-
-
-class _Read(Struct, frozen=True):
-    graph: Graph
-    config: Config
-
-    @property
-    def plan(self) -> Plan:
-        return order(self.graph, self.config.estimates)
-
-
-def _load(repos: Sequence[str], path: str, env: str, config: Path | None, max_file_size: int) -> _Read:
-    gc.disable()  # values are built once and kept: collections would only walk them again and again
-    clones = cache.folder() / "clones"
-    limit = max_file_size * 2**20
-    snapshots: list[Snapshot] = []
-    for repo in repos:
-        whole = open_repo(repo, max_bytes=limit, clones=clones)
-        own = rooted(whole, whole.prefix, CONFIG_NAMES)
-        path = path or (whole.prefix if own is None and len(repos) == 1 else "")
-        snapshots.append(own or whole)
-    settings = _config(config) if config else config_of(snapshots, parse)
-    snapshots.extend(open_repo(spec.url, rev=spec.rev, max_bytes=limit, clones=clones) for spec in settings.repos)
-    tools = Tools(parse, Kustomize(parse), cache.SqliteCache(cache.folder() / "parses.sqlite"))
-    source = read(snapshots, settings, Selection(path, env), tools)
-    return _Read(build(source, settings), settings)
-
-
-def _config(path: Path) -> Config:
-    try:
-        parsed = parse(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", "give the path of a dr.yaml") from None
-    if parsed.problems:
-        raise ConfigError(f"{path}:{parsed.problems[0].line}: {parsed.problems[0].cause}", "correct the file")
-    return configuration.parse(parsed.documents[0].body if parsed.documents else {}, str(path))
 
 
 def graph(
     repos: Sequence[str], form: str, *, resources: bool, path: str, env: str, config: Path | None, max_file_size: int
 ) -> Answer:
     """Answer `dr graph`."""
-    done = _load(repos, path, env, config, max_file_size)
+    done = load(repos, path, env, config, max_file_size)
     level: Literal["objects", "units"] = "objects" if resources else "units"
     if form == "json":
         return Answer(content=data.encode(data.graph(done.graph)))
@@ -99,7 +38,7 @@ def plan(
     repos: Sequence[str], form: str, *, detail: bool, path: str, env: str, config: Path | None, max_file_size: int
 ) -> Answer:
     """Answer `dr plan`."""
-    done = _load(repos, path, env, config, max_file_size)
+    done = load(repos, path, env, config, max_file_size)
     if form == "json":
         return Answer(content=data.compact(data.plan(done.plan)))
     return Answer(tuple(console.plan_lines(done.plan, detail=detail)), notes=_notes(done.graph))
@@ -120,7 +59,7 @@ def why(
     max_file_size: int,
 ) -> Answer:
     """Answer `dr why`: the paths from A to B, or all around A."""
-    graph = _load((repo, *more), path, env, config, max_file_size).graph
+    graph = load((repo, *more), path, env, config, max_file_size).graph
     needed = query.find(graph, a)
     if b:
         found = query.paths(graph, needed, query.find(graph, b), limit)
@@ -157,7 +96,7 @@ def impact(
     max_file_size: int,
 ) -> Answer:
     """Answer `dr impact`: what stops working if A is lost."""
-    graph = _load((repo, *more), path, env, config, max_file_size).graph
+    graph = load((repo, *more), path, env, config, max_file_size).graph
     found = query.impact(graph, query.find(graph, a))
     if form == "json":
         return Answer(content=data.encode(data.answer(graph, impact=data.reached(graph, found))))
@@ -182,7 +121,7 @@ def lint(
     from dr.report.junit import junit
     from dr.report.sarif import sarif
 
-    graph = _load(repos, path, env, config, max_file_size).graph
+    graph = load(repos, path, env, config, max_file_size).graph
     level = None if fail_on == "never" else Level(fail_on)
     code = 1 if findings.fails(graph.diagnostics, level) else 0
     title = console.pins(graph.pins)
