@@ -1,19 +1,21 @@
-"""A run's event log on disk: appended, handed to the kernel event by event, locked against a second writer."""
+"""Runs on disk: a folder each, and in it an event log, handed to the kernel event by event, with a single writer."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from dr.core.errors import LockError, StoreError
-from dr.core.events import AnyEvent, Event, decode, encode
+from dr.core.errors import LockError, NotFound, StoreError
+from dr.core.events import AnyEvent, Began, Ended, Event, decode, encode
 
 EVENTS = "events.jsonl"
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 class EventLog:
@@ -86,3 +88,38 @@ class SystemClock:
     def now(self) -> str:
         """Return wall time, UTC."""
         return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def new_run(reports: Path, name: str) -> Path:
+    """Return a folder for a new run that is nobody else's, and make it; raises StoreError."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
+    base = f"{stamp}-{_UNSAFE.sub('-', name).strip('-') or 'run'}"
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            folder = reports / (base if number == 1 else f"{base}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise StoreError(f"{reports} cannot be written: {error.strerror}", "choose another with --reports") from None
+    raise StoreError(f"{reports} has a thousand runs of this second", "choose another with --reports")
+
+
+def interrupted(reports: Path, uid: str) -> tuple[Path, tuple[AnyEvent, ...]]:
+    """Return the newest run on the cluster `uid` that has not passed; raises NotFound."""
+    for folder in sorted(reports.glob("*/"), reverse=True):
+        if not (folder / EVENTS).exists():
+            continue
+        try:
+            found = events(folder)
+        except StoreError:
+            continue
+        began = next((event for event in found if isinstance(event, Began)), None)
+        if began and began.target.uid == uid:
+            if any(isinstance(event, Ended) and event.outcome == "passed" for event in found):
+                break
+            return folder, found
+    raise NotFound(f"{reports} holds no unfinished run on this cluster", "leave out --resume, or give --reports")

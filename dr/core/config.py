@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from dr.core.errors import ConfigError
 from dr.core.model import Basis, Strength
+from dr.core.rules.readiness import ReadinessRule
 from dr.core.rules.rows import Reference
 from dr.core.scan import segments
 
@@ -44,6 +45,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ignore: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     estimates: dict[str, float] = {}
+    convert: bool = False
+    readiness: tuple[ReadinessRule, ...] = ()
+    startup: dict[str, float] = {}
 
     def references(self) -> tuple[Reference, ...]:
         """Return the team's rules as rows of the reference table; raises ConfigError on a bad one."""

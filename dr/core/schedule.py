@@ -25,6 +25,7 @@ class Schedule:
 
     A step may start once every predecessor is what its edge wants: stored (`exists`), healthy (`ready`), or
     merely tried (`soft`). A failed step takes those with it that want more of it than it has reached.
+    `first` are the steps that wait for nothing.
     """
 
     def __init__(self, steps: Sequence[PlannedStep]) -> None:
@@ -35,11 +36,7 @@ class Schedule:
         for index, step in enumerate(steps):
             for before, strength in zip(step.after, step.strengths, strict=True):
                 self._following[before].append((index, strength))
-
-    @property
-    def first(self) -> tuple[int, ...]:
-        """The steps that wait for nothing."""
-        return tuple(index for index, count in enumerate(self._pending) if not count)
+        self.first = tuple(index for index, count in enumerate(self._pending) if not count)
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,108 @@
+"""A run from preflight to verdict: what `dr restore` does to any cluster, and `dr rehearse` to a throw-away one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from dr.core.errors import LockError
+from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Ready, Target
+from dr.core.model import Graph, Level
+from dr.core.work import Assignment
+from dr.engine.lock import held, same_cluster
+from dr.engine.ports import Cluster
+from dr.engine.preflight import preflight
+from dr.engine.recorder import Recorder
+from dr.engine.restore import Outcome, Restore, Settings
+from dr.engine.verify import verify
+
+
+class Result(Struct, frozen=True):
+    """How a run ended."""
+
+    checks: tuple[Checked, ...] = ()
+    outcome: Outcome | None = None
+    compared: int = 0
+    differences: tuple[Differs, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything of git is there, healthy and as git says."""
+        drift = any(difference.what != "extra" for difference in self.differences)
+        return bool(self.outcome and self.outcome.passed and self.compared and not drift)
+
+
+async def run(
+    cluster: Cluster,
+    began: Began,
+    assignment: Assignment,
+    graph: Graph,
+    recorder: Recorder,
+    settings: Settings,
+    *,
+    applied: Mapping[int, str] = {},
+    force: bool = False,
+    compare: bool = True,
+) -> Result:
+    """Check, restore and verify, holding the cluster's Lease.
+
+    `applied`: what an interrupted run has done already. `force`: restore in spite of preflight errors, as a rehearsal
+    does to see what comes of them. `compare`: verify at the end. Raises LockError, ApiError, StoreError.
+    """
+    same_cluster(began.target, await cluster.identity())
+    recorder.enter(Phase.PREFLIGHT)
+    checks = await preflight(cluster, assignment, graph, recorder)
+    recorder.leave(Phase.PREFLIGHT)
+    if not force and any(check.level is Level.ERROR for check in checks):
+        recorder.emit(Ended(recorder.at, outcome="failed"))
+        return Result(checks)
+    taken: list[LockError] = []
+    task = asyncio.current_task()
+
+    def lost(error: LockError) -> None:
+        taken.append(error)
+        if task:
+            task.cancel()
+
+    try:
+        async with held(cluster, began.run, recorder.clock, lost):
+            recorder.enter(Phase.RESTORE)
+            outcome = await Restore(assignment, cluster, recorder, settings).run(applied)
+            recorder.leave(Phase.RESTORE)
+            compared: int = 0
+            differences: tuple[Differs, ...] = ()
+            if compare:
+                recorder.enter(Phase.VERIFY)
+                compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules)
+                recorder.leave(Phase.VERIFY)
+    except asyncio.CancelledError:
+        if taken:
+            raise taken[0] from None
+        raise
+    result = Result(checks, outcome, compared, differences)
+    recorder.emit(Ended(recorder.at, outcome="passed" if result.passed else "failed", verified=compared))
+    return result
+
+
+def carried_over(events: Sequence[AnyEvent], target: Target, digest: str) -> dict[int, str]:
+    """Return the steps that an interrupted run has applied, with the UIDs of their objects.
+
+    Raises LockError when that run was about another cluster or another plan.
+    """
+    began = next((event for event in events if isinstance(event, Began)), None)
+    if began is None:
+        return {}
+    same_cluster(began.target, target)
+    if began.digest != digest:
+        raise LockError(
+            f"run {began.run} was made from another commit or with other options, so it cannot be resumed",
+            "give the commit and options of that run, or start a new one without --resume",
+        )
+    return {event.step: event.uid for event in events if isinstance(event, Applied)}
+
+
+def settled(events: Sequence[AnyEvent]) -> int:
+    """Return how many steps of a run were ready."""
+    return len({event.step for event in events if isinstance(event, Ready)})
