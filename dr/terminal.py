@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dr.core.errors import UsageError
+
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from dr.app.answer import Answer
+    from dr.core.events import Event
+    from dr.report.live import Live as Picture
+
+_REFRESH = 8  # frames a second
 
 
 def show(answer: Answer) -> None:
@@ -31,3 +41,63 @@ def _show_rich(answer: Answer) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for line in answer.lines:
         console.print(Text.assemble(*line), markup=False)
+
+
+def say(message: str) -> None:
+    """Write a line about what goes on to standard error."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def confirm(context: str) -> None:
+    """Have the context's name typed; raises UsageError where it is not, or where nobody can be asked."""
+    import click
+
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f'a restore into "{context}" wants its name typed, and there is no terminal', "give --yes to go on without"
+        )
+    if click.prompt(f'This changes the cluster of context "{context}". Type its name to go on', err=True) != context:
+        raise UsageError("that is not its name; nothing was changed", "type the context's name, or give --yes")
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Event], None]]:
+    """Show a run as it goes, on standard error: a live picture on a terminal, else a line for what matters."""
+    from dr.report.live import Live as Picture
+
+    picture = Picture()
+    if not sys.stderr.isatty():
+
+        def tell(event: Event) -> None:
+            for line in picture.said(event):
+                sys.stderr.write("".join(part for part, _ in line) + "\n")
+            sys.stderr.flush()
+
+        yield tell
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, highlight=False)
+    frame = _Frame(picture)
+    with Live(frame, console=console, refresh_per_second=_REFRESH, transient=True):
+        yield picture.feed
+
+
+class _Frame:
+    """A picture that is drawn anew each time it is shown."""
+
+    def __init__(self, picture: Picture) -> None:
+        from time import monotonic
+
+        self._picture = picture
+        self._clock = monotonic
+        self._began = monotonic()
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        lines = self._picture.frame(80, self._clock() - self._began)
+        return Group(*(Text.assemble(*line, no_wrap=True, overflow="ellipsis") for line in lines))

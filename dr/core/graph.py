@@ -78,7 +78,7 @@ def build(source: Source, config: Config | None = None) -> Graph:
         *world.diagnostics,
         *(item for item in (*found, *hooked) if isinstance(item, Diagnostic)),
         *lacking.diagnostics,
-        *charts_in_git(world, releases, source.folders, names),
+        *charts_in_git(world, releases, source.folders, names, provided),
         *findings(world, units, ordered, cuts),
         *(_explained(cycle, nodes) for cycle in cycles),
     ]

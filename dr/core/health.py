@@ -21,15 +21,12 @@ _segments = cache(segments)
 
 
 class State(StrEnum):
-    """How an object is. `FAILED` only where waiting does not help."""
+    """How an object is, from good to bad. `FAILED` only where waiting does not help."""
 
     CURRENT = "current"
     IN_PROGRESS = "in-progress"
     FAILED = "failed"
     TERMINATING = "terminating"
-
-
-_FROM_GOOD_TO_BAD = tuple(State)
 
 
 class Health(Struct, frozen=True):
@@ -103,7 +100,7 @@ def health(body: Body, expect: Expectation = _NOTHING, rules: Sequence[Readiness
         rules,
     )
     found = next((verdict for step in _STEPS if (verdict := step(seen))), Health(State.CURRENT, "stored"))
-    return Health(found.state, _clean(found.message))
+    return Health(found.state, _clean(found.message) or found.state)
 
 
 def _terminating(seen: _Object) -> _Found:
@@ -223,8 +220,8 @@ def _counted(seen: _Object) -> Health:
             claims = [text(claim, "metadata", "name") for claim in items(seen.body, "spec", "volumeClaimTemplates")]
             volumes = f", each with volume {' and '.join(claims)}" if any(claims) else ""
             return _waits(f"{count}/{goal} {noun} {word}{volumes}")
-    if (surplus := seen.number("status", "replicas") - wanted) > 0 and not daemons:
-        return _waits(f"{surplus} {noun} too many")
+    if (count := seen.number("status", "replicas")) > wanted and not daemons:
+        return _waits(f"{count}/{wanted} replicas, old ones are still there")
     return Health(State.CURRENT, f"{wanted}/{wanted} {noun} available")
 
 
@@ -289,7 +286,7 @@ def _service(seen: _Object) -> Health:
     if not seen.expect.endpoints:
         return Health(State.CURRENT, "stored")
     count = seen.expect.ready_endpoints
-    return Health(State.CURRENT, f"{count} ready endpoints") if count > 0 else _waits("no ready endpoints")
+    return Health(State.CURRENT, f"ready endpoints: {count}") if count > 0 else _waits("no ready endpoints")
 
 
 _CHECKS: dict[str, Callable[[_Object], Health]] = {
@@ -313,7 +310,7 @@ def _waits(message: str) -> Health:
 
 def _worst(verdicts: Sequence[Health]) -> Health:
     """Return the worst state and what those in it say."""
-    state = max((v.state for v in verdicts), key=_FROM_GOOD_TO_BAD.index)
+    state = max((v.state for v in verdicts), key=tuple(State).index)
     return Health(state, ", ".join(v.message for v in verdicts if v.state is state))
 
 

@@ -257,16 +257,20 @@ def namespaces(world: World) -> Iterator[Edge | Need]:
 
 
 def charts_in_git(
-    world: World, releases: Iterable[Release], folders: frozenset[str], repo_names: frozenset[str]
+    world: World,
+    releases: Iterable[Release],
+    folders: frozenset[str],
+    repo_names: frozenset[str],
+    provided: frozenset[str],
 ) -> Iterator[Diagnostic]:
     """Yield a finding for each release whose chart folder is in no repo that was read.
 
     `folders` are the folders of all repos; a chart of a repo that is not among `repo_names` is a
-    warning, since it may stand there.
+    warning, since it may stand there. `provided` may name one as `Chart/<folder>`.
     """
     for release in releases:
         path = release.path.strip("/").removeprefix("./")
-        if not path or path in folders or path == ".":
+        if not path or path in folders or path == "." or f"Chart/{path}" in provided:
             continue
         resource = world.resources[release.index]
         address = release.repo.removesuffix(".git").rstrip("/")

@@ -73,13 +73,14 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
         known = contexts(path)
         there = f"the kubeconfig has {', '.join(known)}" if known else "there is no kubeconfig, or it has no contexts"
         raise UsageError(f'the context "{context}" cannot be used: {error}', there) from None
-    token = settings.api_key.get("authorization", "") if settings.api_key else ""
+    keys = settings.api_key or {}
+    token = keys.get("BearerToken") or keys.get("authorization") or ""
     return Access(
         context,
         settings.host.rstrip("/"),
         settings.ssl_ca_cert or "",
         settings.cert_file or "",
         settings.key_file or "",
-        token.removeprefix("Bearer ") if token else "",
+        token.removeprefix("Bearer "),
         not settings.verify_ssl,
     )

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from json import loads
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -52,7 +53,7 @@ class Kustomize:
         self._timeout = timeout
 
     def build(self, folder: str, files: Mapping[str, bytes], overlays: Mapping[str, Overlay]) -> Built:
-        """Render the overlay in `folder` of a repo of `files` (path → content).
+        """Render the overlay in `folder` (or of that key, see `read_edited`) of a repo of `files` (path → content).
 
         Returns its objects in kustomize's order, each with the line that it comes from. On a failure
         there are none, and one diagnostic `overlay-failed` with kustomize's own cause: the files that
@@ -75,7 +76,10 @@ class Kustomize:
         ids: the blob id of each file of the repo; raises KeyError when one that is needed has none.
         """
         needed = sorted((path, ids[path]) for path in closure(folder, overlays))
-        kept = [(overlay.file, overlay.entries) for overlay in map(overlays.__getitem__, members(folder, overlays))]
+        kept = [
+            (overlay.file, overlay.entries, *([overlay.made] if overlay.made else ()))
+            for overlay in map(overlays.__getitem__, members(folder, overlays))
+        ]
         return sha256(repr((_FORMAT, kubectl_version(), needed, kept)).encode(errors="replace")).hexdigest()
 
     def _documents(self, files: Mapping[str, bytes]) -> Documents:
@@ -118,7 +122,7 @@ class Kustomize:
         try:
             done = subprocess.run(  # noqa: S603  (our own kubectl, no shell, no word from the repo)
                 command,
-                cwd=root / "repo" / folder,
+                cwd=root / "repo" / overlays[folder].folder,
                 env=_environment(root),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -169,8 +173,8 @@ def _copy(
     content = {path: files.get(path) for path in closure(folder, overlays)}
     for member in members(folder, overlays):
         overlay = overlays[member]
-        found = documents(overlay.file)
-        body = sanitized(overlay, found[0].body) if found else {}
+        found = [loads(overlay.made)] if overlay.made else [document.body for document in documents(overlay.file)]
+        body = sanitized(overlay, found[0]) if found else {}
         # Only the outermost kustomization's buildMetadata counts.
         metadata = [
             "originAnnotations",

@@ -1,0 +1,160 @@
+"""Answers `dr cluster` and `dr doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dr.adapters import cache
+from dr.app.answer import Answer
+from dr.app.places import state_folder
+from dr.local import cluster
+from dr.local.binaries import Progress, pinned, programs
+from dr.report.console import line, seconds
+from dr.report.data import encode
+
+if TYPE_CHECKING:
+    from dr.core.simulation import Simulation
+
+Say = Callable[[str], None]
+
+
+def binaries(version: str, say: Say) -> tuple[str, Mapping[str, Path]]:
+    """Return the version and the programs of an embedded cluster, saying how they are come by; raises ToolError."""
+    return version or pinned().kubernetes, programs(cache.folder(), version, lambda progress: _told(progress, say))
+
+
+def _told(progress: Progress, say: Say) -> None:
+    if progress.way in ("download", "build"):
+        last = f" (took {seconds(progress.last)} last time)" if progress.last else ""
+        detail = f": {progress.detail}" if progress.detail else ""
+        say(f"{progress.way} {progress.program} {progress.state} {seconds(progress.seconds)}{last}{detail}")
+
+
+async def bring_up(
+    name: str, nodes: int, version: str, say: Say, simulation: Simulation | None = None
+) -> cluster.Cluster:
+    """Bring an embedded cluster up with its stand-ins; it ends with this process unless it is kept."""
+    wanted, found = await asyncio.to_thread(binaries, version, say)
+    made = await cluster.up(name, state_folder(), found, version=wanted, nodes=nodes, report=say)
+    if simulation is not None:
+        await cluster.simulate(made.folder, simulation)
+    return made
+
+
+def up(name: str, nodes: int, version: str, form: str, say: Say) -> Answer:
+    """Answer `dr cluster up`."""
+
+    async def work() -> cluster.Cluster:
+        return await bring_up(name, nodes, version, say)
+
+    made = asyncio.run(work())
+    made.keep()
+    kubeconfig = made.folder / "kubeconfig"
+    if form == "json":
+        return Answer(content=encode({"schema": 1, **_row(_named(name)), "kubeconfig": str(kubeconfig)}))
+    return Answer(
+        (
+            line((f"cluster {name} is up", "bold"), f": {made.record.version}, {nodes} nodes, {made.record.server}"),
+            line(f"  kubectl --kubeconfig {kubeconfig} get nodes"),
+            line(f"  dr restore REPO --to local:{name}"),
+            line(f"  dr cluster down {name}"),
+        )
+    )
+
+
+def down(names: tuple[str, ...], everything: bool) -> Answer:
+    """Answer `dr cluster down`."""
+    from dr.core.errors import UsageError
+
+    if everything == bool(names):
+        raise UsageError("which cluster?", "give its name, or --all and no name")
+    wanted = names or tuple(path.name for path in sorted((state_folder() / "clusters").glob("*/")))
+    for name in wanted:
+        cluster.remove(state_folder(), name)
+    return Answer(tuple(line(f"cluster {name} is gone") for name in wanted) or (line("there was none"),))
+
+
+def listing(form: str) -> Answer:
+    """Answer `dr cluster list`."""
+    found = cluster.listed(state_folder())
+    if form == "json":
+        return Answer(content=encode({"schema": 1, "clusters": [_row(status) for status in found]}))
+    return Answer(tuple(line((s.record.name, "bold"), f"  {_state(s)}  {s.record.server}") for s in found))
+
+
+def status(name: str, form: str) -> Answer:
+    """Answer `dr cluster status`; exit code 1 when something of it is down."""
+    found = _named(name)
+    code = 1 if found.down else 0
+    if form == "json":
+        return Answer(content=encode({"schema": 1, **_row(found)}), exit_code=code)
+    rows = [line(f"  {program}  pid {pid}") for program, pid in found.running.items()]
+    rows += [line(f"  {program}  ", ("down", "red")) for program in found.down]
+    return Answer((line((name, "bold"), f"  {_state(found)}  {found.record.server}"), *rows), exit_code=code)
+
+
+def kubeconfig(name: str) -> Answer:
+    """Answer `dr cluster kubeconfig`: the file's content, for `> file` or a variable."""
+    folder, _ = cluster.find(state_folder(), name)
+    return Answer(content=(folder / "kubeconfig").read_bytes() + b"\n")
+
+
+def logs(name: str, program: str, tail: int) -> Answer:
+    """Answer `dr cluster logs`: the last lines of one program, or of all."""
+    from dr.core.errors import NotFound
+
+    folder, _ = cluster.find(state_folder(), name)
+    files = {path.stem: path for path in sorted((folder / "logs").glob("*.log"))}
+    if program and program not in files:
+        raise NotFound(f'"{program}" has no log', f"there are {', '.join(files)}")
+    rows = []
+    for stem, path in files.items():
+        if program in ("", stem):
+            last = path.read_text(errors="replace").splitlines()[-tail:]
+            rows += [line(said) if program else line((f"{stem} ", "dim"), said) for said in last]
+    return Answer(tuple(rows))
+
+
+def doctor(form: str) -> Answer:
+    """Answer `dr doctor`; exit code 0 unless a command can do nothing here."""
+    from dr.local.doctor import checks
+
+    found = checks(cache.folder(), state_folder(), os.environ)
+    if form == "json":
+        return Answer(content=encode({"schema": 1, "checks": found}))
+    rows = []
+    for check in found:
+        mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[check.ok]
+        rows.append(line((f"{mark} ", style), (check.name, "bold"), f"  {check.found}"))
+        if check.ok is False:
+            rows.append(line((f"    {check.remedy} (for {', '.join(check.needed_for)})", "dim")))
+    return Answer(tuple(rows))
+
+
+def _named(name: str) -> cluster.Status:
+    cluster.find(state_folder(), name)
+    return next(s for s in cluster.listed(state_folder()) if s.record.name == name)
+
+
+def _state(found: cluster.Status) -> str:
+    if not found.running:
+        return "left over (dr cluster down removes it)"
+    return f"running, {found.record.nodes} nodes" if not found.down else f"down: {', '.join(found.down)}"
+
+
+def _row(found: cluster.Status) -> dict[str, object]:
+    return {**_plain(found.record), "running": dict(found.running), "down": list(found.down)}
+
+
+def _plain(record: cluster.Record) -> dict[str, object]:
+    return {
+        "name": record.name,
+        "version": record.version,
+        "server": record.server,
+        "created": record.created,
+        "nodes": record.nodes,
+    }

@@ -1,0 +1,374 @@
+"""Answers `dr restore`, `dr rehearse` and `dr verify`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dr.adapters.kube import Access, Kube
+from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run
+from dr.app.answer import Answer
+from dr.app.clusters import bring_up
+from dr.app.places import target
+from dr.app.reading import Loaded, load
+from dr.core.errors import LockError, UsageError
+from dr.core.events import Began, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.simulation import simulate
+from dr.core.timeline import Timeline, fold
+from dr.core.work import Assignment, assign, reordered, select
+from dr.engine.dry_run import Answered, Would, dry_run
+from dr.engine.recorder import Recorder
+from dr.engine.restore import Settings
+from dr.engine.run import Result, carried_over, run
+from dr.engine.verify import summary, verify
+from dr.local.cluster import SIMULATED
+from dr.report import console, data
+from dr.report.console import Line, line, many
+from dr.report.run_data import data as run_data
+from dr.report.run_junit import junit
+from dr.report.run_markdown import markdown
+from dr.report.run_text import lines as run_lines
+
+_SHOWN = 10
+Say = Callable[[str], None]
+Watcher = Callable[[Event], None]
+
+
+class Options(Struct, frozen=True):
+    """What `dr restore` was asked for, beyond the repo and the target."""
+
+    only: tuple[str, ...] = ()
+    start: str = ""
+    manager: str = ""
+    timeout: float = 300.0
+    concurrency: int = 32
+    lock: str = ""
+    force: bool = False
+    reports: Path = Path("reports")
+
+
+class _Nowhere:
+    """A log that keeps nothing: for `dr verify`, which changes nothing."""
+
+    def append(self, event: Event) -> None:
+        """Forget an event."""
+
+
+def _assignment(loaded: Loaded, options: Options) -> Assignment:
+    config = loaded.config
+    done = assign(
+        loaded.plan, loaded.source, manager=options.manager, conversions=config.convert, estimates=config.estimates
+    )
+    if not done.steps:
+        raise UsageError("there is nothing to restore: no object was found", "dr graph REPO shows what was read")
+    return select(done, options.only, options.start)
+
+
+def _settings(loaded: Loaded, options: Options) -> Settings:
+    return Settings(concurrency=options.concurrency, timeout=options.timeout, rules=loaded.config.readiness)
+
+
+def _began(
+    run_id: str, found: Target, assignment: Assignment, loaded: Loaded, clock: SystemClock, order: str = "graph"
+) -> Began:
+    simulated = SIMULATED if found.embedded else ()
+    return Began(
+        0.0,
+        time=clock.now(),
+        run=run_id,
+        command=shlex.join(["dr", *sys.argv[1:]]),
+        dr=version("dr-gameday"),
+        target=found,
+        pins=loaded.graph.pins,
+        order=order,
+        digest=assignment.digest,
+        simulated=(*simulated, *(f"converted: {what}" for what in assignment.converted)),
+        steps=assignment.steps,
+        estimate=loaded.plan.estimate,
+    )
+
+
+def restore(
+    repos: Sequence[str],
+    to: str,
+    form: str,
+    options: Options,
+    reading: Mapping[str, Any],
+    *,
+    dry: bool,
+    resume: bool,
+    detail: bool,
+    confirm: Callable[[str], None],
+    watching: Callable[[], AbstractContextManager[Watcher]],
+) -> Answer:
+    """Answer `dr restore`. `confirm` asks for the context's name; `watching` shows what happens."""
+    access = target(to)
+    loaded = load(repos, **reading)
+    assignment = _assignment(loaded, options)
+
+    async def work() -> Answer:
+        async with Kube(access) as cluster:
+            found = await cluster.identity()
+            if options.lock and options.lock not in (found.uid, lock_of(found)):
+                raise LockError(
+                    f'the context "{found.context}" is {lock_of(found)}, not the cluster of the lock {options.lock}',
+                    "nothing was changed; check the kubeconfig, or plan again with --dry-run",
+                )
+            if dry:
+                return _dry_answer(found, assignment, await dry_run(cluster, assignment), form, detail=detail)
+        if not found.embedded:
+            confirm(found.context)
+        # The kubeconfig is read anew after the question: it may have been pointed elsewhere meanwhile.
+        async with Kube(target(to)) as cluster:
+            return await _restored(cluster, found, assignment, loaded, options, resume=resume)
+
+    async def _restored(
+        cluster: Kube, found: Target, assignment: Assignment, loaded: Loaded, options: Options, *, resume: bool
+    ) -> Answer:
+        clock = SystemClock()
+        applied: Mapping[int, str] = {}
+        elapsed = 0.0
+        if resume:
+            folder, before = interrupted(options.reports, found.uid)
+            applied = carried_over(before, found, assignment.digest)
+            elapsed = before[-1].at if before else 0.0
+        else:
+            folder = new_run(options.reports, f"{_name(loaded)}-{found.context}")
+        began = _began(folder.name, found, assignment, loaded, clock)
+        with EventLog(folder) as log, watching() as watcher:
+            recorder = Recorder(log, clock, [watcher], elapsed)
+            if resume:
+                watcher(began)
+                recorder.emit(Resumed(recorder.at, time=clock.now()))
+            else:
+                recorder.emit(began)
+            result = await _ended(
+                run(
+                    cluster,
+                    began,
+                    assignment,
+                    loaded.graph,
+                    recorder,
+                    _settings(loaded, options),
+                    applied=applied,
+                    force=options.force,
+                ),
+                recorder.emit,
+                lambda: recorder.at,
+            )
+        return _run_answer(folder, form, 0 if result.passed else 1, detail=detail)
+
+    return asyncio.run(work())
+
+
+async def _ended(running: Any, emit: Watcher, at: Callable[[], float]) -> Result:
+    """Await a run; an interruption is written down before it goes on its way."""
+    try:
+        result: Result = await running
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        emit(Ended(at(), outcome="interrupted"))
+        raise
+    return result
+
+
+def lock_of(found: Target) -> str:
+    """Return the target lock as people pass it on: the cluster's UID and the start of its CA's fingerprint."""
+    return f"{found.uid}/{found.ca[:12]}"
+
+
+def _name(loaded: Loaded) -> str:
+    pins = loaded.graph.pins
+    return pins[0].name if pins else "repo"
+
+
+def _run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] = (), *, detail: bool) -> Answer:
+    """Write a run's reports beside its events, and answer with it."""
+    timeline = fold(events(folder))
+    timelines = (timeline, *others)
+    content = run_data(timeline)
+    for file, written in (
+        ("report.json", content),
+        ("report.md", markdown(timelines)),
+        ("junit.xml", junit(timeline)),
+    ):
+        (folder / file).write_bytes(written)
+    if form == "json":
+        return Answer(content=content, exit_code=code)
+    if form == "junit":
+        return Answer(content=junit(timeline), exit_code=code)
+    if form == "markdown":
+        return Answer(content=markdown(timelines), exit_code=code)
+    shown = [*run_lines(timeline, detail=detail, against=others), line("Report: ", (str(folder / "report.md"), "bold"))]
+    return Answer(tuple(shown), exit_code=code)
+
+
+def _dry_answer(
+    found: Target, assignment: Assignment, answers: Sequence[Answered], form: str, *, detail: bool
+) -> Answer:
+    rejected = [a for a in answers if a.would is Would.REJECT]
+    code = 1 if rejected else 0
+    if form != "text":
+        rows = [
+            {
+                "object": str(a.step.ref),
+                "unit": a.step.unit,
+                "where": a.step.where,
+                "would": a.would,
+                "cause": a.cause,
+                "changes": a.changes,
+            }
+            for a in answers
+        ]
+        content = {"schema": 1, "target": found, "lock": lock_of(found), "digest": assignment.digest, "objects": rows}
+        return Answer(content=data.encode(content), exit_code=code)
+    counts = {would: sum(1 for a in answers if a.would is would) for would in Would}
+    words = {
+        Would.CREATE: "create",
+        Would.CHANGE: "change",
+        Would.KEEP: "leave as they are",
+        Would.LATER: "check once what they live in is there",
+        Would.REJECT: "fail",
+    }
+    shown: list[Line] = [
+        line((f"dry run against {found.context}", "bold"), f" ({found.server}, {found.version}); nothing was changed"),
+        line(
+            "would " + ", ".join(f"{words[would]} {many(count, 'object')}" for would, count in counts.items() if count)
+        ),
+    ]
+    for answer in answers:
+        if answer.would is Would.REJECT:
+            shown.append(line(("✗ ", "red"), f"{answer.step.ref}  {answer.step.where}: {answer.cause[:300]}"))
+        elif answer.would is Would.CHANGE:
+            shown.append(line(("~ ", "yellow"), f"{answer.step.ref}"))
+            limit = None if detail else _SHOWN
+            shown += [line(f"    {d.path}: {d.found} → {d.wanted}") for d in answer.changes[:limit]]
+        elif detail:
+            shown.append(line(f"{'+' if answer.would is Would.CREATE else ' '} {answer.step.ref}"))
+    shown.append(line("lock: ", (lock_of(found), "bold"), "  (dr restore … --lock refuses any other cluster)"))
+    return Answer(tuple(shown), exit_code=code)
+
+
+def rehearse(
+    repos: Sequence[str],
+    form: str,
+    options: Options,
+    reading: Mapping[str, Any],
+    *,
+    nodes: int,
+    cluster_version: str,
+    keep: bool,
+    against: Sequence[str],
+    seed: int,
+    detail: bool,
+    say: Say,
+    watching: Callable[[], AbstractContextManager[Watcher]],
+) -> Answer:
+    """Answer `dr rehearse`: a full cold restore into a throw-away cluster, in the order of the graph and others."""
+    clock = SystemClock()
+    origin = clock.monotonic()
+    loaded = load(repos, **reading)
+    assignment = _assignment(loaded, options)
+    config = loaded.config
+    simulation = simulate(loaded.graph, loaded.source.resources, config.provided, config.startup, seed)
+
+    async def one(order: str, watcher: Watcher, began_at: float) -> tuple[Path, Result]:
+        name = f"rehearsal-{os.getpid()}" + (f"-{order}" if order != "graph" else "")
+        done = reordered(assignment, order, loaded.plan.waves, [step.where for step in assignment.steps])
+        provisioning = clock.monotonic()
+        made = await bring_up(name, nodes, cluster_version, say, simulation)
+        try:
+            async with Kube(made.access) as cluster:
+                found = await cluster.identity()
+                folder = new_run(
+                    options.reports, f"{_name(loaded)}-rehearsal" + (f"-{order}" if order != "graph" else "")
+                )
+                began = _began(folder.name, found, done, loaded, clock, order)
+                began = replace(began, simulated=(*began.simulated, *simulation.names))
+                with EventLog(folder) as log:
+                    recorder = Recorder(log, clock, [watcher], clock.monotonic() - began_at)
+                    recorder.emit(began)
+                    recorder.emit(Entered(round(provisioning - began_at, 6), Phase.PROVISION))
+                    recorder.emit(Left(recorder.at, Phase.PROVISION))
+                    settings = _settings(loaded, options)
+                    if order == "kubectl":
+                        settings = replace(settings, concurrency=1, retries=False)
+                    result = await _ended(
+                        run(
+                            cluster, began, done, loaded.graph, recorder, settings, force=True, compare=order == "graph"
+                        ),
+                        recorder.emit,
+                        lambda: recorder.at,
+                    )
+        finally:
+            if keep and order == "graph":
+                made.keep()
+                say(f"kept: dr cluster status {name}; dr cluster down {name}")
+            else:
+                await asyncio.to_thread(made.down)
+        return folder, result
+
+    async def work() -> Answer:
+        with watching() as watcher:
+            folder, result = await one("graph", watcher, origin)
+        others = []
+        for order in against:
+            say(f"the same in the order of {order}")
+            with watching() as watcher:
+                other, _ = await one(order, watcher, clock.monotonic())
+            others.append(fold(events(other)))
+        return _run_answer(folder, form, 0 if result.passed else 1, others, detail=detail)
+
+    return asyncio.run(work())
+
+
+def verified(
+    repos: Sequence[str], to: str, form: str, options: Options, reading: Mapping[str, Any], *, detail: bool
+) -> Answer:
+    """Answer `dr verify`: what of git is missing, different or unhealthy in a cluster, and what is extra."""
+    access: Access = target(to)
+    loaded = load(repos, **reading)
+    assignment = _assignment(loaded, options)
+
+    async def work() -> Answer:
+        async with Kube(access) as cluster:
+            found = await cluster.identity()
+            recorder = Recorder(_Nowhere(), SystemClock())
+            compared, differences = await verify(cluster, assignment, loaded.graph, recorder, loaded.config.readiness)
+        counts = summary(differences)
+        code = 1 if any(count for what, count in counts.items() if what != "extra") else 0
+        if form == "json":
+            content = {"schema": 1, "target": found, "compared": compared, "counts": counts, "differences": differences}
+            return Answer(content=data.encode(content), exit_code=code)
+        said = (
+            ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "all there, as git says, healthy"
+        )
+        shown = [
+            line(
+                (f"{many(compared, 'object')} of {console.pins(loaded.graph.pins)}", "bold"),
+                f" in {found.context}: {said}",
+            )
+        ]
+        limit = None if detail else 3 * _SHOWN
+        for d in differences[:limit]:
+            more = f" {d.path}: {d.found} instead of {d.wanted}" if d.what == "different" else f" {d.found}"
+            shown.append(line((f"{d.what:9} ", "yellow" if d.what == "extra" else "red"), f"{d.ref}{more}".rstrip()))
+        if limit and len(differences) > limit:
+            shown.append(line(f"… {len(differences) - limit} more with --detail"))
+        return Answer(tuple(shown), exit_code=code)
+
+    return asyncio.run(work())
+
+
+def silent() -> AbstractContextManager[Watcher]:
+    """Show nothing of what happens."""
+    return nullcontext(lambda _: None)

@@ -1,0 +1,292 @@
+"""The API client against a server that misbehaves: what heals, what does not, and what is said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from dr.adapters.kube import Access, Kube, contexts, from_kubeconfig
+from dr.core.errors import ApiError, UsageError
+from dr.core.model import Ref
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+DISCOVERY = {
+    "resources": [
+        {"name": "configmaps", "kind": "ConfigMap", "namespaced": True},
+        {"name": "configmaps/status", "kind": "ConfigMap", "namespaced": True},
+        {"name": "namespaces", "kind": "Namespace", "namespaced": False},
+        {"name": "secrets", "kind": "Secret", "namespaced": True},
+    ]
+}
+
+
+@asynccontextmanager
+async def serving(**routes: Handler) -> AsyncIterator[Kube]:
+    """Serve `method_path` handlers beside discovery, and yield a client of it."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/api/v1":
+            return web.json_response(DISCOVERY)
+        handler = routes.get(request.method.lower())
+        return await handler(request) if handler else web.json_response({"message": "no such path"}, status=404)
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        async with Kube(Access("test", f"http://127.0.0.1:{port}"), timeout=5) as kube:
+            yield kube
+    finally:
+        await runner.cleanup()
+
+
+def config(name: str, version: str = "1") -> dict[str, Any]:
+    meta = {"name": name, "namespace": "a", "resourceVersion": version}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+
+def refusing(status: int, body: dict[str, Any], **headers: str) -> Handler:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response(body, status=status, headers=headers)
+
+    return answer
+
+
+def apply_error(handler: Handler) -> ApiError:
+    async def go() -> ApiError:
+        async with serving(patch=handler) as kube:
+            with pytest.raises(ApiError) as caught:
+                await kube.apply(config("c"), manager="dr")
+            return caught.value
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "heals"),
+    [
+        (409, "Conflict", "the object has been modified", True),
+        (409, "AlreadyExists", "already exists", False),
+        (429, "TooManyRequests", "slow down", True),
+        (500, "InternalError", "failed calling webhook", True),
+        (503, "ServiceUnavailable", "apiserver is shutting down", True),
+        (504, "Timeout", "request timed out", True),
+        (400, "BadRequest", "strict decoding error", False),
+        (403, "Forbidden", "exceeded quota", False),
+        (403, "Forbidden", "status unknown for quota: compute", True),
+        (404, "NotFound", 'namespaces "x" not found', False),
+        (422, "Invalid", "spec.replicas: Invalid value", False),
+    ],
+)
+def test_only_what_can_heal_is_called_so(status: int, reason: str, message: str, heals: bool) -> None:
+    error = apply_error(refusing(status, {"kind": "Status", "reason": reason, "message": message, "code": status}))
+    assert (error.status, error.reason, error.heals) == (status, reason, heals)
+    assert message in error.cause
+
+
+def test_the_servers_wish_to_wait_is_known_from_header_and_body() -> None:
+    body = {"message": "busy", "reason": "TooManyRequests", "details": {"retryAfterSeconds": 7}}
+    assert apply_error(refusing(429, body)).delay == 7
+    assert apply_error(refusing(429, body, **{"Retry-After": "3"})).delay == 3
+
+
+def test_an_answer_that_is_no_json_is_still_said() -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>bad gateway</html>", status=502)
+
+    error = apply_error(answer)
+    assert error.heals
+    assert "bad gateway" in error.cause
+
+
+def test_a_server_that_cannot_be_reached_names_address_and_context() -> None:
+    async def go() -> None:
+        async with Kube(Access("prod", "http://127.0.0.1:1")) as kube:
+            await kube.identity()
+
+    with pytest.raises(ApiError, match=r"http://127.0.0.1:1 cannot be reached") as caught:
+        asyncio.run(go())
+    assert caught.value.heals
+    assert '"prod"' in caught.value.remedy
+
+
+def test_a_kind_that_is_not_served_is_told_from_an_object_that_is_not_there() -> None:
+    async def go() -> None:
+        async with serving() as kube:
+            with pytest.raises(ApiError) as caught:
+                await kube.apply(
+                    {"apiVersion": "x.example/v1", "kind": "Widget", "metadata": {"name": "w"}}, manager=""
+                )
+            assert caught.value.reason == "NoMatch"
+            assert await kube.get(Ref("x.example/v1", "Widget", "", "w")) is None
+
+    asyncio.run(go())
+
+
+def test_a_kind_that_comes_later_is_found_then() -> None:
+    async def go() -> None:
+        served: list[dict[str, Any]] = []
+
+        async def groups(request: web.Request) -> web.StreamResponse:
+            if request.path == "/apis/x.example/v1" and served:
+                return web.json_response({"resources": served})
+            return web.json_response({"message": "not found"}, status=404)
+
+        async with serving(get=groups) as kube:
+            with pytest.raises(ApiError):
+                await kube.api("x.example/v1", "Widget")
+            served.append({"name": "widgets", "kind": "Widget", "namespaced": True})
+            assert (await kube.api("x.example/v1", "Widget")).resource == "widgets"
+
+    asyncio.run(go())
+
+
+def test_many_that_ask_for_one_kind_at_once_ask_the_server_once() -> None:
+    async def go() -> None:
+        asked = 0
+
+        async def count(request: web.Request) -> web.StreamResponse:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0.05)
+            return web.json_response({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": True}]})
+
+        async with serving(get=count) as kube:
+            await asyncio.gather(*(kube.api("x.example/v1", "Widget") for _ in range(50)))
+        assert asked == 1
+
+    asyncio.run(go())
+
+
+def lines(*events: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+
+class Watched:
+    """A server whose watches say, one after the other, what `streams` holds; its lists what `listed` holds."""
+
+    def __init__(self, listed: list[list[dict[str, Any]]], streams: list[Any]) -> None:
+        self.listed, self.streams, self.lists, self.since = listed, streams, 0, []
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            items = self.listed[min(self.lists, len(self.listed) - 1)]
+            self.lists += 1
+            return web.json_response({"metadata": {"resourceVersion": "10"}, "items": items})
+        self.since.append(request.query["resourceVersion"])
+        stream = self.streams.pop(0) if self.streams else None
+        if isinstance(stream, int):
+            return web.json_response({"message": "too old", "reason": "Expired", "code": stream}, status=stream)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if stream is None:
+            await asyncio.sleep(30)
+        await response.write(stream)
+        if request.transport and stream.endswith(b"CUT\n"):
+            request.transport.close()
+        return response
+
+
+def seen(server: Watched, count: int) -> list[tuple[str, bool]]:
+    async def go() -> list[tuple[str, bool]]:
+        found = []
+        async with serving(get=server.get) as kube:
+            async for change in kube.watch("v1", "ConfigMap"):
+                found.append((change.body["metadata"]["name"], change.gone))
+                if len(found) == count:
+                    break
+        return found
+
+    return asyncio.run(asyncio.wait_for(go(), 20))
+
+
+def test_a_watch_goes_on_where_it_was_after_the_connection_ends() -> None:
+    server = Watched(
+        [[config("a")]],
+        [
+            lines({"type": "ADDED", "object": config("b", "11")}),
+            lines({"type": "MODIFIED", "object": config("b", "12")}),
+        ],
+    )
+    assert seen(server, 3) == [("a", False), ("b", False), ("b", False)]
+    assert server.since[:2] == ["10", "11"]
+    assert server.lists == 1
+
+
+@pytest.mark.parametrize(
+    "how", [410, lines({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": ""}})]
+)
+def test_a_watch_that_the_server_has_forgotten_lists_again_and_tells_what_went(how: int | bytes) -> None:
+    server = Watched([[config("a"), config("b")], [config("b")]], [how])
+    assert seen(server, 4) == [("a", False), ("b", False), ("a", True), ("b", False)]
+
+
+def test_bookmarks_move_the_watch_on_and_are_not_shown() -> None:
+    mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "99"}}}
+    server = Watched([[]], [lines(mark), lines({"type": "ADDED", "object": config("b", "100")})])
+    assert seen(server, 1) == [("b", False)]
+    assert server.since[:2] == ["10", "99"]
+
+
+def test_a_large_object_in_pieces_is_put_together() -> None:
+    body = {**config("big", "11"), "data": {"x": "y" * 700_000}}
+    assert seen(Watched([[]], [lines({"type": "ADDED", "object": body})]), 1) == [("big", False)]
+
+
+def test_the_values_of_secrets_are_not_asked_for() -> None:
+    async def go() -> None:
+        asked = []
+
+        async def get(request: web.Request) -> web.StreamResponse:
+            asked.append(request.headers["Accept"])
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+        async with serving(get=get) as kube:
+            await kube.list("v1", "Secret")
+            await kube.get(Ref("v1", "Secret", "a", "b"))
+        assert all("PartialObjectMetadata" in accept for accept in asked)
+
+    asyncio.run(go())
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: a
+contexts:
+  - {name: a, context: {cluster: a, user: a}}
+  - {name: b, context: {cluster: nowhere, user: a}}
+clusters:
+  - {name: a, cluster: {server: "https://10.1.2.3:6443/", insecure-skip-tls-verify: true}}
+users:
+  - {name: a, user: {token: s3cret}}
+"""
+
+
+def test_a_kubeconfig_context_gives_address_and_credentials_and_hides_them(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(KUBECONFIG)
+    access = from_kubeconfig("a", file)
+    assert (access.server, access.token) == ("https://10.1.2.3:6443", "s3cret")
+    assert "s3cret" not in repr(access)
+    assert contexts(file) == ("a", "b")
+
+
+@pytest.mark.parametrize("context", ["b", "c"])
+def test_a_context_that_is_broken_or_not_there_names_those_that_are(tmp_path: Path, context: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(KUBECONFIG)
+    with pytest.raises(UsageError) as caught:
+        from_kubeconfig(context, file)
+    assert "a, b" in caught.value.remedy
