@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 WORKERS ?= 2
 SAMPLE ?= tests/fixtures/platform
+SAMPLE_ENV ?= production
 FUZZ_SECONDS ?= 60
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -15,23 +16,29 @@ READY := .venv/.ready-$(VERSION)
 export DEBIAN_FRONTEND = noninteractive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint format bench fuzz docs clean setup chromium
+.PHONY: help demo test lint format bench fuzz docs clean setup chromium programs
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) SAMPLE=$(SAMPLE) FUZZ_SECONDS=$(FUZZ_SECONDS)"
 
-demo: $(READY) ## graph, plan and findings of a sample platform, and its graph as an HTML file
-	@mkdir -p build/demo
-	$(BIN)/dr graph $(SAMPLE)
-	$(BIN)/dr plan $(SAMPLE)
+demo: $(READY) ## rehearse a sample platform: from nothing to a report; graph, plan and findings on the way
+	@mkdir -p build/demo; $(BIN)/dr cluster prepare > build/demo/prepare.out 2> build/demo/prepare.log & echo $$! > build/demo/prepare.pid
+	$(BIN)/dr graph $(SAMPLE) --env $(SAMPLE_ENV)
+	$(BIN)/dr plan $(SAMPLE) --env $(SAMPLE_ENV)
 	@echo "$(BIN)/dr lint $(SAMPLE)"; code=0; $(BIN)/dr lint $(SAMPLE) || code=$$?; \
 	case $$code in 0) ;; 1) echo "(exit code 1: there are findings, and the sample is meant to have some)" ;; *) exit $$code ;; esac
 	@$(BIN)/dr graph $(SAMPLE) -o html > build/demo/graph.html
-	@echo "Open this file in a browser: $(CURDIR)/build/demo/graph.html"
+	@tail -n +1 --pid=$$(cat build/demo/prepare.pid) -f build/demo/prepare.log 2>/dev/null || true
+	@$(BIN)/dr cluster prepare
+	$(BIN)/dr rehearse $(SAMPLE) --env $(SAMPLE_ENV) --reports build/demo/reports
+	@echo "The graph, for a browser: $(CURDIR)/build/demo/graph.html"
 
-test: $(READY) chromium ## all tests; PYTHON=python3.12 chooses the interpreter
+test: $(READY) chromium programs ## all tests; PYTHON=python3.12 chooses the interpreter
 	@$(BIN)/python -m pytest -n $(WORKERS) tests
+
+programs: $(READY)
+	@$(BIN)/dr cluster prepare
 
 lint: $(READY) ## ruff, mypy in strict mode, import-linter
 	$(BIN)/ruff check .
@@ -43,9 +50,10 @@ format: $(READY) ## what ruff can put right by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed against kubectl, and inferred against declared order (minutes)
+bench: $(READY) ## speed against kubectl, and inferred against declared order (half an hour)
 	$(BIN)/python -m bench.graph
 	$(BIN)/python -m bench.order
+	$(BIN)/python -m bench.restore
 
 fuzz: $(READY) ## feed broken input to the loader for FUZZ_SECONDS
 	@$(BIN)/python -m pip install -e '.[fuzz]'

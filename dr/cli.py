@@ -313,6 +313,18 @@ def cluster_up(**arguments: Any) -> Answer:
     return clusters.up(**arguments, say=terminal.say)
 
 
+@cluster.command("prepare")
+@click.option("--version", "version", default="", metavar="VERSION", help="Kubernetes version.")
+@_output("cluster")
+@_answering
+def cluster_prepare(**arguments: Any) -> Answer:
+    """Find, download or build the programs of a cluster, so that the first one is up in seconds too."""
+    from dr import terminal
+    from dr.app import clusters
+
+    return clusters.prepare(**arguments, say=terminal.say)
+
+
 @cluster.command("down")
 @click.argument("names", metavar="NAME...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them, and what crashes have left.")

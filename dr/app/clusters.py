@@ -20,18 +20,26 @@ if TYPE_CHECKING:
     from dr.core.simulation import Simulation
 
 Say = Callable[[str], None]
+_SAY_EVERY = 10.0
 
 
 def binaries(version: str, say: Say) -> tuple[str, Mapping[str, Path]]:
     """Return the version and the programs of an embedded cluster, saying how they are come by; raises ToolError."""
-    return version or pinned().kubernetes, programs(cache.folder(), version, lambda progress: _told(progress, say))
+    told: dict[tuple[str, str], float] = {}
 
-
-def _told(progress: Progress, say: Say) -> None:
-    if progress.way in ("download", "build"):
-        last = f" (took {seconds(progress.last)} last time)" if progress.last else ""
+    def tell(progress: Progress) -> None:
+        """Say that a program is made, what is being compiled every few seconds, and that it is done."""
+        key = (progress.program, progress.state)
+        if progress.way not in ("download", "build") or progress.state == "looking":
+            return
+        if progress.state == "running" and progress.seconds - told.get(key, 0.0) < _SAY_EVERY:
+            return
+        told[key] = progress.seconds
+        last = f" of {seconds(progress.last)} last time" if progress.last else ""
         detail = f": {progress.detail}" if progress.detail else ""
-        say(f"{progress.way} {progress.program} {progress.state} {seconds(progress.seconds)}{last}{detail}")
+        say(f"{progress.way} {progress.program} {progress.state}, {seconds(progress.seconds)}{last}{detail}")
+
+    return version or pinned().kubernetes, programs(cache.folder(), version, tell)
 
 
 async def bring_up(
@@ -64,6 +72,15 @@ def up(name: str, nodes: int, version: str, form: str, say: Say) -> Answer:
             line(f"  dr cluster down {name}"),
         )
     )
+
+
+def prepare(version: str, form: str, say: Say) -> Answer:
+    """Answer `dr cluster prepare`: have the programs at hand before they are needed."""
+    wanted, found = binaries(version, say)
+    if form == "json":
+        paths = {name: str(path) for name, path in found.items()}
+        return Answer(content=encode({"schema": 1, "version": wanted, "programs": paths}))
+    return Answer((line((f"Kubernetes {wanted}", "bold")), *(line(f"  {n}  {path}") for n, path in found.items())))
 
 
 def down(names: tuple[str, ...], everything: bool) -> Answer:

@@ -1,0 +1,470 @@
+"""Restoring into a real API server that is killed, that fails, that is taken by another: what a user must be able to rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+from aiohttp import web
+from tests.embedded import running
+
+from dr.adapters.kube import Kube
+from dr.adapters.store import events
+from dr.core.events import AnyEvent, Applied, Began, Differs, Failed, Operation, Ready, Retried, Skipped, Started
+from dr.local import cluster
+
+DR = str(Path(sys.executable).parent / "dr")
+KUBECTL = str(Path(sys.executable).parent / "kubectl")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    with running(tmp_path_factory.mktemp("state"), "real") as made:
+        yield made
+
+
+@pytest.fixture
+def call(embedded: cluster.Cluster, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Return what starts `dr` with its reports under the test's folder."""
+    environ = {
+        **os.environ,
+        "DR_STATE_DIR": str(embedded.folder.parent.parent),
+        "DR_CACHE_DIR": str(tmp_path / "cache"),
+    }
+
+    def start(*arguments: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
+        options = ["--reports", str(tmp_path / "reports")] if arguments[0] != "verify" else []
+        return subprocess.Popen(
+            [*prefix, DR, *arguments, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environ, **more},
+        )
+
+    return start
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 90) -> tuple[int, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out + err
+
+
+TO = ("--to", "local:real")
+
+
+def newest(reports: Path) -> tuple[AnyEvent, ...]:
+    return events(max(reports.glob("*/"), key=lambda folder: folder.name))
+
+
+def of(told: tuple[AnyEvent, ...], kind: type) -> list[Any]:
+    return [event for event in told if isinstance(event, kind)]
+
+
+def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None) -> Path:
+    """Write a repo: a namespace, a CRD and its resources, and a chain of ConfigMaps that say what they depend on."""
+    folder.mkdir()
+    group = f"{name}.example"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    bodies: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"things.{group}"},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+                "versions": [version],
+            },
+        },
+    ]
+    for n in range(10):
+        meta = {"name": f"thing-{n}", "namespace": name}
+        bodies.append({"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": meta, "spec": {"n": n}})
+        bodies.append({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "hunter2"}})
+    for n in range(20):
+        said = {"config.kubernetes.io/depends-on": f"/namespaces/{name}/ConfigMap/link-{n - 1}"} if n else {}
+        meta = {"name": f"link-{n}", "namespace": name, "annotations": said}
+        bodies.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"n": str(n)}})
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([*bodies, *(extra or [])]))
+    (folder / "dr.yaml").write_text("# a repo by itself\n")
+    return folder
+
+
+OBJECTS = 42
+
+
+def live(made: cluster.Cluster, name: str) -> dict[str, tuple[str, int]]:
+    """Return UID and generation of what the platform `name` has in the cluster."""
+    kinds = f"configmap,secret,things.{name}.example"
+    argv = [KUBECTL, "--kubeconfig", str(made.folder / "kubeconfig"), "-n", name, "get", kinds, "-o", "json"]
+    found = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["items"]
+    return {
+        f"{b['kind']}/{b['metadata']['name']}": (b["metadata"]["uid"], b["metadata"].get("generation", 0))
+        for b in found
+        if b["metadata"]["name"] != "kube-root-ca.crt"
+    }
+
+
+def test_killed_at_thirty_moments_and_resumed_the_end_is_the_same(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    dice = random.Random(30)
+    interrupted = 0
+    for number in range(30):
+        name = f"kill-{number}"
+        repo = platform(tmp_path / name, name)
+        reports = tmp_path / "reports"
+        before = set(reports.glob("*/"))
+        process = call("restore", str(repo), *TO, "--yes", "-o", "json")
+        # From the moment that it writes its log: earlier there is nothing to resume.
+        while not any((folder / "events.jsonl").exists() for folder in set(reports.glob("*/")) - before):
+            time.sleep(0.005)
+            assert process.poll() is None, finish(process)
+        time.sleep(dice.uniform(0.0, 0.45))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        mine = max(set(reports.glob("*/")) - before)
+        halfway = live(embedded, name)
+        if not any(event.__class__.__name__ == "Ended" for event in events(mine)) and of(events(mine), Began):
+            interrupted += 1
+            code, said = finish(call("restore", str(repo), *TO, "--yes", "--resume", "-o", "json"))
+            assert code == 0, said
+            told = events(mine)
+            created = [event.step for event in of(told, Applied) if event.operation is Operation.CREATED]
+            assert len(created) == len(set(created)), "an object was created twice"
+            steps = of(told, Began)[0].steps
+            assert {event.step for event in of(told, Ready)} == set(range(len(steps)))
+        elif not of(events(mine), Began):
+            assert finish(call("restore", str(repo), *TO, "--yes", "-o", "json"))[0] == 0
+        after = live(embedded, name)
+        assert len(after) == OBJECTS - 2
+        assert {key: after[key] for key in halfway} == halfway, "what was there was changed or made anew"
+        code, said = finish(call("verify", str(repo), *TO))
+        assert code == 0, said
+    assert interrupted >= 10, "the runs were too quick to be interrupted"
+
+
+def test_an_api_server_that_is_killed_in_the_middle_does_not_end_the_run(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "reboot", "reboot")
+    reports = tmp_path / "reports"
+    process = call("restore", str(repo), *TO, "--yes", "-o", "json", "--concurrency", "1")
+    while not any(of(events(folder), Applied) for folder in reports.glob("*/") if (folder / "events.jsonl").exists()):
+        time.sleep(0.01)
+    pids = json.loads((embedded.folder / "pids.json").read_text())
+    os.kill(pids["kube-apiserver"], signal.SIGKILL)
+    code, said = finish(process)
+    assert code == 0, said
+    assert of(newest(reports), Retried), "nobody noticed that the API server was away"
+
+
+def test_a_second_run_on_the_same_cluster_refuses_and_names_the_first(
+    call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    stuck = claim("busy")
+    first = call("restore", str(platform(tmp_path / "busy", "busy", [stuck])), *TO, "--yes", "--timeout", "8")
+    reports = tmp_path / "reports"
+    while not any(of(events(f), Applied) for f in reports.glob("*/") if (f / "events.jsonl").exists()):
+        time.sleep(0.02)
+    code, said = finish(call("restore", str(platform(tmp_path / "late", "late")), *TO, "--yes"))
+    assert code == 3
+    assert "another run is restoring into this cluster: " in said
+    assert min(folder.name for folder in reports.glob("*/")) in said
+    assert finish(first)[0] == 1
+
+
+def claim(home: str) -> dict[str, Any]:
+    """Return a claim of a class that is not there: it stays pending for ever."""
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}}
+    meta = {"name": "data", "namespace": home}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def test_an_object_that_never_becomes_ready_costs_only_what_hangs_on_it(
+    call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    said = {"config.kubernetes.io/depends-on": "/namespaces/never/PersistentVolumeClaim/data"}
+    needs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "needs", "namespace": "never", "annotations": said},
+    }
+    repo = platform(tmp_path / "never", "never", [claim("never"), needs])
+    code, out = finish(call("restore", str(repo), *TO, "--yes", "--force", "--timeout", "3"))
+    assert code == 1, out
+    told = newest(tmp_path / "reports")
+    steps = of(told, Began)[0].steps
+    assert [steps[event.step].ref.kind for event in of(told, Failed)] == ["PersistentVolumeClaim"]
+    assert [steps[event.step].ref.name for event in of(told, Skipped)] == ["needs"]
+    assert len(of(told, Ready)) == OBJECTS
+    assert "PersistentVolumeClaim never/data" in out
+
+
+def test_a_preflight_that_finds_something_missing_stops_before_anything_is_changed(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "short", "short", [claim("short")])
+    code, out = finish(call("restore", str(repo), *TO, "--yes"))
+    assert code == 1
+    assert "StorageClass gold" in out
+    argv = [KUBECTL, "--kubeconfig", str(embedded.folder / "kubeconfig"), "get", "namespace", "short"]
+    assert subprocess.run(argv, check=False, capture_output=True).returncode == 1
+
+
+def test_a_log_that_is_full_stops_the_run_before_the_next_request(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "full", "full")
+    limited = ("bash", "-c", 'ulimit -f 9; exec "$@"', "limited")
+    code, out = finish(call("restore", str(repo), *TO, "--yes", "--concurrency", "4", prefix=limited))
+    assert code == 3, out
+    assert "nothing more was sent to the cluster" in out
+    assert "--resume" in out
+    told = newest(tmp_path / "reports")
+    assert 0 < len(of(told, Started)) < OBJECTS
+    kinds = {"ConfigMap", "Secret", "Thing"}
+    steps = of(told, Began)[0].steps
+    begun = [event for event in of(told, Started) if steps[event.step].ref.kind in kinds]
+    assert len(live(embedded, "full")) <= len(begun)
+    assert finish(call("restore", str(repo), *TO, "--yes", "--resume"))[0] == 0
+    assert len(live(embedded, "full")) == OBJECTS - 2
+
+
+def test_verify_finds_what_was_changed_deleted_and_added_by_hand_and_shows_no_secret(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "drift", "drift")
+    assert finish(call("restore", str(repo), *TO, "--yes"))[0] == 0
+    code, out = finish(call("verify", str(repo), *TO, "-o", "json"))
+    assert code == 0, out
+    kubectl = [KUBECTL, "--kubeconfig", str(embedded.folder / "kubeconfig"), "-n", "drift"]
+    for change in (
+        ["delete", "configmap", "link-3"],
+        ["patch", "configmap", "link-4", "-p", '{"data":{"n":"forty"}}'],
+        ["patch", "secret", "thing-1", "-p", '{"stringData":{"password":"swordfish"}}'],
+        ["create", "configmap", "by-hand"],
+        ["label", "configmap", "link-5", "more=1"],
+    ):
+        subprocess.run([*kubectl, *change], check=True, capture_output=True)
+    code, out = finish(call("verify", str(repo), *TO, "-o", "json"))
+    assert code == 1
+    found = {(d["ref"]["name"], d["what"], d["path"]) for d in json.loads(out[: out.rindex("}") + 1])["differences"]}
+    assert ("link-3", "missing", "") in found
+    assert ("link-4", "different", "data.n") in found
+    assert ("by-hand", "extra", "") in found
+    assert any(name == "thing-1" and what == "different" for name, what, _ in found)
+    assert not any(name == "link-5" for name, _, _ in found), "what git does not set is nobody's drift"
+    assert "hunter2" not in out
+    assert "swordfish" not in out
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "dry", "dry")
+    code, out = finish(call("restore", str(repo), *TO, "--dry-run", "-o", "json"))
+    assert code == 0, out
+    would = {row["object"]: row["would"] for row in json.loads(out[: out.rindex("}") + 1])["objects"]}
+    assert would["Namespace dry"] == "create"
+    assert would["ConfigMap dry/link-0"] == "later"
+    argv = [KUBECTL, "--kubeconfig", str(embedded.folder / "kubeconfig"), "get", "namespace", "dry"]
+    assert subprocess.run(argv, check=False, capture_output=True).returncode == 1
+
+
+def test_no_secret_is_in_anything_that_a_run_leaves_behind(
+    call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    code, out = finish(call("restore", str(platform(tmp_path / "hush", "hush")), *TO, "--yes", "--detail"))
+    assert code == 0, out
+    written = [path.read_bytes() for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    assert len(written) >= 4
+    assert not any(b"hunter2" in content or b"aHVudGVyMg" in content for content in [*written, out.encode()])
+
+
+class Faulty:
+    """A proxy in front of the API server that fails as the dice say."""
+
+    def __init__(self, made: cluster.Cluster, seed: int) -> None:
+        self.made, self.dice, self.injected = made, random.Random(seed), 0
+        self.ready, self.port = threading.Event(), 0
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Faulty:
+        self.thread.start()
+        assert self.ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._serve())
+        self.loop.run_forever()
+
+    async def _serve(self) -> None:
+        access = self.made.access
+        context = ssl.create_default_context(cafile=access.ca)
+        context.load_cert_chain(access.certificate, access.key)
+        self.session = aiohttp.ClientSession(
+            base_url=access.server, connector=aiohttp.TCPConnector(ssl=context, limit=0), auto_decompress=False
+        )
+        app = web.Application(client_max_size=2**26)
+        app.router.add_route("*", "/{rest:.*}", self._answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        self.ready.set()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        fate = self.dice.random()
+        watching = "watch" in request.query
+        if request.method == "PATCH" and fate < 0.35:
+            self.injected += 1
+            if fate < 0.07:
+                return status(409, "Conflict")
+            if fate < 0.14:
+                return status(429, "TooManyRequests", {"Retry-After": "0"})
+            if fate < 0.21:
+                return status(500, "InternalError")
+            if fate < 0.28 and request.transport:
+                request.transport.close()  # before the server has seen it
+                return web.Response()
+            response = await self._forward(request)  # after the server has done it
+            if request.transport:
+                request.transport.close()
+            return response
+        if watching and fate < 0.4:
+            self.injected += 1
+            return status(410, "Expired") if fate < 0.2 else status(503, "ServiceUnavailable")
+        if watching:
+            await asyncio.sleep(self.dice.uniform(0, 0.5))
+        return await self._forward(request, cut=watching and fate < 0.8)
+
+    async def _forward(self, request: web.Request, *, cut: bool = False) -> web.StreamResponse:
+        skipped = {"host", "content-length", "transfer-encoding"}
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in skipped}
+        body = await request.read()
+        async with self.session.request(request.method, request.path_qs, data=body or None, headers=headers) as answer:
+            kind = answer.headers.get("Content-Type", "application/json")
+            response = web.StreamResponse(status=answer.status, headers={"Content-Type": kind})
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+                if cut and self.dice.random() < 0.5 and request.transport:
+                    self.injected += 1
+                    request.transport.close()
+                    break
+            return response
+
+
+def status(code: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"kind": "Status", "code": code, "reason": reason, "message": f"injected {reason}"}
+    return web.json_response(body, status=code, headers=headers)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_conflicts_overload_errors_dropped_connections_and_lost_watches_heal(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path, seed: int
+) -> None:
+    name = f"faults-{seed}"
+    repo = platform(tmp_path / name, name)
+    with Faulty(embedded, seed) as proxy:
+        config = tmp_path / "kubeconfig"
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "p", "cluster": {"server": f"http://127.0.0.1:{proxy.port}"}}],
+                    "users": [{"name": "p", "user": {}}],
+                    "contexts": [{"name": "proxied", "context": {"cluster": "p", "user": "p"}}],
+                }
+            )
+        )
+        code, out = finish(call("restore", str(repo), "--to", "proxied", "--yes", KUBECONFIG=str(config)))
+        assert code == 0, out
+        assert proxy.injected > 10
+    told = newest(tmp_path / "reports")
+    assert len(of(told, Retried)) > 5
+    assert not of(told, Differs)
+    assert len(live(embedded, name)) == OBJECTS - 2
+
+
+def test_a_context_that_was_pointed_elsewhere_between_plan_and_apply_is_refused(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    repo = platform(tmp_path / "moved", "moved")
+    config = tmp_path / "kubeconfig"
+
+    def point(made: cluster.Cluster) -> None:
+        content = json.loads((made.folder / "kubeconfig").read_text())
+        content["contexts"][0]["name"] = "prod"
+        config.write_text(json.dumps(content))
+
+    point(embedded)
+    code, out = finish(call("restore", str(repo), "--to", "prod", "--dry-run", "-o", "json", KUBECONFIG=str(config)))
+    assert code == 0, out
+    lock = json.loads(out[: out.rindex("}") + 1])["lock"]
+    with running(tmp_path / "state", "other", nodes=1) as other:
+        point(other)
+        code, out = finish(call("restore", str(repo), "--to", "prod", "--yes", "--lock", lock, KUBECONFIG=str(config)))
+        assert code == 3
+        assert lock in out
+        assert "nothing was changed" in out.replace("\n", " ")
+
+        # Pointed elsewhere while the name was being typed.
+        from dr.app import restores
+
+        point(embedded)
+        reading = {"path": "", "env": "", "config": None, "max_file_size": 32}
+        os.environ["KUBECONFIG"] = str(config)
+
+        async def label() -> None:
+            from dr.core.model import Ref
+
+            for made in (embedded, other):
+                async with Kube(made.access) as kube:
+                    body = {"metadata": {"labels": {"dr.dev/embedded": None}}}
+                    await kube.patch(Ref("v1", "Namespace", "", "kube-system"), body)
+
+        asyncio.run(label())
+        with pytest.raises(Exception, match="leads to another cluster"):
+            restores.restore(
+                [str(repo)],
+                "prod",
+                "text",
+                restores.Options(reports=tmp_path / "reports"),
+                reading,
+                dry=False,
+                resume=False,
+                detail=False,
+                confirm=lambda _: point(other),
+                watching=restores.silent,
+            )
+        del os.environ["KUBECONFIG"]
+        argv = [KUBECTL, "--kubeconfig", str(other.folder / "kubeconfig"), "get", "namespace", "moved"]
+        assert subprocess.run(argv, check=False, capture_output=True).returncode == 1
