@@ -10,12 +10,13 @@ from msgspec import Struct
 
 from dr.core.body import items, mapping, text
 from dr.core.config import Config
-from dr.core.folders import RELEASE, below, clean, copied, env_of, folders_of, in_chart, is_tool
-from dr.core.lines import line_of
-from dr.core.model import Body, Diagnostic, Document, Level, Ref, Unit, Where
+from dr.core.exact import adoption
+from dr.core.folders import RELEASE, below, clean, env_of, folders_of, in_chart, is_tool
+from dr.core.kustomization import as_json
+from dr.core.model import Body, Diagnostic, Document, Level, Unit, Where
 from dr.core.overlay import Overlay, closure, roots
-
-FLUX, ARGO, SOURCES = "kustomize.toolkit.fluxcd.io", "argoproj.io", "source.extensions.fluxcd.io"
+from dr.core.owners import ARGO, FLUX, SOURCES, Owner, flux_path, owners
+from dr.core.synthetic import Edit, Pairs, Part, argo_fields, flux_fields, generated, merged, pairs_of
 
 
 class Deployment(Struct, frozen=True):
@@ -23,6 +24,9 @@ class Deployment(Struct, frozen=True):
 
     namespace: for objects that name none; `forced` says that it replaces theirs (Flux targetNamespace).
     variables: literal postBuild.substitute; variables_from: ConfigMaps (namespace, name) in git.
+    edit: a build that takes the place of these overlays; of its objects, those that stand in `part`.
+    labels, annotations: set on every object at the end (Flux commonMetadata, and where the unit has
+        no owner, being a part of one, the labels of that).
     """
 
     unit: Unit
@@ -33,6 +37,10 @@ class Deployment(Struct, frozen=True):
     substitutes: bool = False
     variables: tuple[tuple[str, str], ...] = ()
     variables_from: tuple[tuple[str, str], ...] = ()
+    edit: Edit | None = None
+    part: str = ""
+    labels: Pairs = ()
+    annotations: Pairs = ()
 
 
 class Layout(Struct, frozen=True):
@@ -41,20 +49,6 @@ class Layout(Struct, frozen=True):
     deployments: tuple[Deployment, ...]
     envs: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
-
-
-class _Owner(Struct, frozen=True):
-    file: str
-    document: Document
-    env: str
-
-    @property
-    def body(self) -> Body:
-        return self.document.body  # type: ignore[no-any-return]
-
-    @property
-    def name(self) -> str:
-        return text(self.body, "metadata", "name")
 
 
 def survey(
@@ -90,6 +84,7 @@ class _Survey:
         self.charts = frozenset(
             dirname(path) for path in paths if path.rpartition("/")[2] in ("Chart.yaml", "Chart.yml")
         )
+        self.outside_charts = {path: found for path, found in documents.items() if not self._in_chart(path)}
         self.by_folder: dict[str, list[str]] = defaultdict(list)
         for path in sorted(documents):
             self.by_folder[dirname(path)].append(path)
@@ -119,72 +114,84 @@ class _Survey:
     def _named(self, env: str, name: str) -> str:
         return f"{env}/{name}" if env and not name.startswith(f"{env}/") else name
 
-    def _owners(self, kind: str, group: str) -> Iterator[_Owner]:
-        for file in sorted(self.documents):
-            if self._in_chart(file):
-                continue
-            for document in self.documents[file]:
-                body = document.body
-                if (
-                    isinstance(body, dict)
-                    and body.get("kind") == kind
-                    and text(body, "apiVersion").startswith(f"{group}/")
-                    and text(body, "metadata", "name")
-                ):
-                    yield _Owner(file, document, self.env(file))
+    def _owners(self, kind: str, group: str) -> list[Owner]:
+        return list(owners(self.outside_charts, kind, group, self.env))
 
     def _flux(self) -> Iterator[Deployment]:
-        seen: set[tuple[str, str]] = set()
-        owners = list(self._owners("Kustomization", FLUX))
-        times = Counter((owner.env, owner.name) for owner in owners)
-        for owner in owners:
-            folder = self._flux_path(owner)
+        seen: set[tuple[str, str, str]] = set()
+        found, generators = self._owners("Kustomization", FLUX), self._owners("ArtifactGenerator", SOURCES)
+        times = Counter((owner.env, owner.name) for owner in found)
+        for owner in found:
+            folder = flux_path(owner, generators, self.folders)
             env = owner.env or self.env(join(folder, "x"))
             if folder not in self.folders:
                 self._report_path(owner, ("spec", "path"), folder)
                 continue
-            if (env, folder) in seen:
+            fields = flux_fields(mapping(owner.body, "spec"), folder, self.folders)
+            if (env, folder, as_json(fields)) in seen:
                 continue
-            seen.add((env, folder))
-            spec = mapping(owner.body, "spec")
-            build = mapping(spec, "postBuild")
-            ref = _ref(owner.body)
-            sources = tuple(
-                (text(source, "namespace") or ref.namespace, text(source, "name"))
-                for source in items(build, "substituteFrom")
-                if text(source, "kind") == "ConfigMap"
-            )
-            literal = tuple(sorted((key, str(value)) for key, value in mapping(build, "substitute").items()))
+            seen.add((env, folder, as_json(fields)))
             twice = times[owner.env, owner.name] > 1
-            name = self._named(env, f"{ref.namespace}/{owner.name}" if twice else owner.name)
-            for part, overlays, files in self._collect(folder):
-                unit_name = f"{name}:{part}" if part else name
-                unit = Unit(
-                    unit_name,
-                    "Kustomization",
-                    folder,
-                    env,
-                    self.repo,
-                    self._artifact(f"{folder}/{part}" if part else folder),
-                    None if part else ref,
-                )
-                yield Deployment(
-                    unit, overlays, files, text(spec, "targetNamespace"), forced=bool(spec.get("targetNamespace")),
-                    substitutes=bool(build), variables=literal, variables_from=sources,
-                )  # fmt: skip
+            name = self._named(env, f"{owner.ref.namespace}/{owner.name}" if twice else owner.name)
+            yield from self._parts(owner, name, env, folder, fields)
 
-    def _flux_path(self, owner: _Owner) -> str:
-        folder = clean(text(owner.body, "spec", "path"))
-        source = mapping(owner.body, "spec", "sourceRef")
-        if text(source, "kind") != "ExternalArtifact":
-            return folder
-        for generator in self._owners("ArtifactGenerator", SOURCES):
-            for artifact in items(generator.body, "spec", "artifacts"):
-                if generator.env == owner.env and text(artifact, "name") == text(source, "name"):
-                    for copy in items(artifact, "copy"):
-                        if (found := copied(folder, text(copy, "from"), text(copy, "to"))) and found in self.folders:
-                            return found
-        return folder
+    def _parts(self, owner: Owner, name: str, env: str, folder: str, fields: Body) -> Iterator[Deployment]:
+        """Yield what a Flux Kustomization deploys: its folder, and apart from it the sub-folders with files."""
+        spec, ref = mapping(owner.body, "spec"), owner.ref
+        build, common = mapping(spec, "postBuild"), mapping(spec, "commonMetadata")
+        sources = tuple(
+            (text(source, "namespace") or ref.namespace, text(source, "name"))
+            for source in items(build, "substituteFrom")
+            if text(source, "kind") == "ConfigMap"
+        )
+        parts = list(self._collect(folder))
+        edit = self._edit(owner, folder, fields, parts)
+        marks = adoption(Unit(name, "Kustomization", folder, owner=ref))[1]
+        for part, overlays, files in parts:
+            unit = Unit(
+                f"{name}:{part}" if part else name,
+                "Kustomization",
+                folder,
+                env,
+                self.repo,
+                self._artifact(f"{folder}/{part}" if part else folder),
+                None if part else ref,
+            )
+            yield Deployment(
+                unit,
+                () if edit else overlays,
+                tuple(file for file in files if not edit or not self._listed(file)),
+                text(spec, "targetNamespace"),
+                forced=bool(text(spec, "targetNamespace")),
+                substitutes=bool(build),
+                variables=pairs_of(mapping(build, "substitute")),
+                variables_from=sources,
+                edit=edit,
+                part=part,
+                labels=pairs_of((marks if part else {}) | mapping(common, "labels")),
+                annotations=pairs_of(mapping(common, "annotations")),
+            )
+
+    def _edit(self, owner: Owner, folder: str, fields: Body, parts: Iterable[Part] = ()) -> Edit | None:
+        """Return what an engine builds a folder with, None where it adds nothing to it.
+
+        parts: sub-folder, overlays and files that a kustomization for a folder without one lists.
+        """
+        if not fields:
+            return None
+        where, subject = owner.where(self.repo), str(owner.ref)
+        self.used_files.update(clean(join(folder, text(patch, "path"))) for patch in items(fields, "patches"))
+        if (overlay := self.overlays.get(folder)) is not None:
+            body = self.documents[overlay.file][0].body
+            return Edit(folder, overlay.file, as_json(merged(body, fields)), where, subject)
+        listed = [(part, overlays, tuple(filter(self._listed, files))) for part, overlays, files in parts]
+        body, origin = generated(folder, listed, lambda overlay: closure(overlay, self.overlays))
+        made = as_json(merged(body, fields))
+        return Edit(folder, join(folder, "kustomization.yaml"), made, where, subject, origin) if origin else None
+
+    def _listed(self, file: str) -> bool:
+        """Return whether the kustomization that Flux makes lists a file."""
+        return file.endswith((".yaml", ".yml")) and any(is_object(document.body) for document in self.documents[file])
 
     def _argo(self) -> Iterator[Deployment]:
         for owner in self._owners("Application", ARGO):
@@ -204,10 +211,13 @@ class _Survey:
                     ((folder,), ()) if folder in self.overlays else ((), tuple(self._files_of(folder, recurse=recurse)))
                 )
                 self._use(overlays, files)
-                unit = Unit(self._named(env, owner.name), "Application", folder, env, self.repo, "", _ref(owner.body))
-                yield Deployment(unit, overlays, files, text(spec, "destination", "namespace"))
+                fields = argo_fields(mapping(source, "kustomize"), folder, self.folders) if overlays else {}
+                edit = self._edit(owner, folder, fields)
+                unit = Unit(self._named(env, owner.name), "Application", folder, env, self.repo, "", owner.ref)
+                namespace = text(spec, "destination", "namespace")
+                yield Deployment(unit, () if edit else overlays, files, namespace, edit=edit)
 
-    def _collect(self, folder: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    def _collect(self, folder: str) -> Iterator[Part]:
         """Yield (sub-folder, overlays, files) of a folder as Flux gathers it: overlays stop the descent."""
         found: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         found[""]
@@ -285,15 +295,12 @@ class _Survey:
                     Diagnostic(Where(file, 0, self.repo), "unlisted", Level.INFO, file, cause, "list it, or delete it")
                 )
 
-    def _report_path(self, owner: _Owner, field: tuple[str, ...], folder: str) -> None:
-        line = line_of(owner.body, owner.document.lines, field) or owner.document.line
+    def _report_path(self, owner: Owner, field: tuple[str, ...], folder: str) -> None:
         source = f"{text(owner.body, 'spec', 'sourceRef', 'kind')} {text(owner.body, 'spec', 'sourceRef', 'name')}"
         cause = f"path {folder or '.'} of {source} is no folder of this repo"
         remedy = "correct spec.path, or give the repo that holds it as a further REPO"
-        subject = str(_ref(owner.body))
-        self.diagnostics.append(
-            Diagnostic(Where(owner.file, line, self.repo), "missing-path", Level.WARNING, subject, cause, remedy)
-        )
+        where = owner.where(self.repo, field)
+        self.diagnostics.append(Diagnostic(where, "missing-path", Level.WARNING, str(owner.ref), cause, remedy))
 
 
 def is_object(body: object) -> bool:
@@ -302,12 +309,3 @@ def is_object(body: object) -> bool:
         text(body, "metadata", "name") or text(body, "metadata", "generateName") or text(body, "kind").endswith("List")
     )
     return bool(text(body, "apiVersion") and text(body, "kind") and named)
-
-
-def _ref(body: Body) -> Ref:
-    return Ref(
-        text(body, "apiVersion"),
-        text(body, "kind"),
-        text(body, "metadata", "namespace") or "default",
-        text(body, "metadata", "name"),
-    )

@@ -12,6 +12,7 @@ from dr.core.lines import line_of, slice_lines
 from dr.core.model import Body, Diagnostic, Document, Level, Ref, Resource, Where
 from dr.core.rules.builtin import CLUSTER_SCOPED, NOT_FOR_A_CLUSTER
 from dr.core.substitute import substitute
+from dr.core.synthetic import with_metadata
 
 
 def flatten(document: Document) -> Iterator[Document]:
@@ -55,9 +56,11 @@ def resources(
                 continue
             if deployment.substitutes:
                 body = substitute(body, variables)
-            yield Resource(
-                _ref(deployment, body), place, body, deployment.unit.name, deployment.unit.env, document.lines
-            )
+            lines = document.lines
+            if deployment.labels or deployment.annotations:
+                marked = with_metadata(Document(body, document.line, lines), deployment.labels, deployment.annotations)
+                body, lines = marked.body, marked.lines
+            yield Resource(_ref(deployment, body), place, body, deployment.unit.name, deployment.unit.env, lines)
 
 
 def for_a_cluster(body: Body) -> bool:

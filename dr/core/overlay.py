@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from json import loads
 from posixpath import basename, dirname, normpath
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dr.core.body import text
 from dr.core.kustomization import Obstacle, Tree, as_json, entries, inline, label, rewritten, shown
@@ -21,6 +23,7 @@ from dr.core.rules.kustomize import (
     Takes,
 )
 from dr.core.source import Parsed
+from dr.core.synthetic import Edit
 
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _API = "kustomize.config.k8s.io/"
@@ -33,6 +36,7 @@ class Overlay(Struct, frozen=True):
     plain: it and its children only list files, so reading these one by one gives the same objects
         (but for those marked config.kubernetes.io/local-config, which kustomize drops).
     entries: for a place in the body, the text that `sanitized` writes there, "" to leave it out.
+    made: the body as JSON where a GitOps engine makes it, and `file` does not hold it; "" otherwise.
     """
 
     folder: str
@@ -44,6 +48,7 @@ class Overlay(Struct, frozen=True):
     plain: bool = False
     problems: tuple[Diagnostic, ...] = ()
     entries: tuple[tuple[Path, str], ...] = ()
+    made: str = ""
 
 
 class Rendered(Struct, frozen=True):
@@ -81,6 +86,40 @@ def read_overlays(
     return {folder: draft.overlay() for folder, draft in drafts.items()}
 
 
+def read_edited(
+    edits: Iterable[Edit],
+    overlays: Mapping[str, Overlay],
+    paths: AbstractSet[str],
+    files: Mapping[str, Parsed],
+    parse: Callable[[bytes], Parsed],
+) -> dict[str, Overlay]:
+    """Resolve the kustomizations that engines make out of folders, as `read_overlays` does; by `Edit.key`.
+
+    overlays: those of the repo, which the result joins without taking the place of any: others build
+    on the folder as it is. `problems` are those that the edit brings, at the object that asks for it.
+    """
+    reader = _Reader(Tree(paths, overlays.keys()), files, parse)
+    found = {edit.key: edit for edit in edits}
+    return {key: _edited(edit, reader, overlays, paths) for key, edit in sorted(found.items())}
+
+
+def _edited(edit: Edit, reader: _Reader, overlays: Mapping[str, Overlay], paths: AbstractSet[str]) -> Overlay:
+    draft = reader.draft(edit.file, Document(loads(edit.made), 0))
+    for child in tuple(draft.children):
+        if edit.folder in members(child, overlays) or f"{edit.folder}/".startswith(f"{child}/".lstrip("/")):
+            _cut(draft, child, [edit.folder, child])
+    known = overlays[edit.folder].problems if edit.folder in overlays else ()
+    own = {(problem.code, problem.cause) for problem in known}
+    problems = tuple(
+        replace(problem, where=edit.where, subject=edit.subject)
+        for problem in sorted(set(draft.problems))
+        if (problem.code, problem.cause) not in own
+    )
+    if edit.file in paths:
+        draft.inputs.append(edit.file)
+    return replace(draft.overlay(), plain=False, problems=problems, made=edit.made)
+
+
 def members(folder: str, overlays: Mapping[str, Overlay]) -> tuple[str, ...]:
     """Return the folders of an overlay and of all that it builds on, sorted."""
     found: set[str] = set()
@@ -96,7 +135,8 @@ def members(folder: str, overlays: Mapping[str, Overlay]) -> tuple[str, ...]:
 def closure(folder: str, overlays: Mapping[str, Overlay]) -> frozenset[str]:
     """Return every file that an overlay needs, those of the overlays that it builds on included."""
     needed = [overlays[member] for member in members(folder, overlays)]
-    return frozenset(path for one in needed for path in (one.file, *one.resources, *one.inputs))
+    read = (path for one in needed for path in (*one.resources, *one.inputs))
+    return frozenset((*read, *(one.file for one in needed if not one.made)))
 
 
 def roots(overlays: Mapping[str, Overlay]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from dr.core.graph import Source
 from dr.core.layout import Deployment, Layout, survey
 from dr.core.model import Diagnostic, Document, Level, Resource, Unit, Where
 from dr.core.objects import resources
-from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_overlays
+from dr.core.overlay import KUSTOMIZATION_NAMES, Overlay, Rendered, closure, members, read_edited, read_overlays
 from dr.core.rules.findings import LEVEL, REMEDY
 from dr.core.source import Entry, Mode, Parsed
 from dr.engine.ports import ParseCache, Renderer, Snapshot
@@ -196,7 +196,12 @@ def _resources(
     done: _Read, deployments: Iterable[Deployment], repo: str, tools: Tools
 ) -> Iterator[Resource | Diagnostic]:
     deployments = list(deployments)
-    rendered = dict(_rendered(done, {folder for d in deployments for folder in d.overlays}, tools))
+    edits = {d.edit.key: d.edit for d in deployments if d.edit}
+    if edits:
+        made = read_edited(edits.values(), done.overlays, done.entries.keys(), done.parsed, tools.parse)
+        yield from (problem for overlay in made.values() for problem in overlay.problems)
+        done = replace(done, overlays=done.overlays | made)
+    rendered = dict(_rendered(done, {folder for d in deployments for folder in d.overlays} | edits.keys(), tools))
     config_maps = _config_maps(done)
     for deployment in deployments:
         variables: dict[str, str] = {}
@@ -212,6 +217,14 @@ def _resources(
             built, problems = rendered[folder]
             documents.extend((replace(where, repo=repo), document) for where, document in built)
             yield from (replace(problem, where=replace(problem.where, repo=repo)) for problem in problems)
+        if edit := deployment.edit:
+            built, problems = rendered[edit.key]
+            documents.extend(
+                (replace(where, repo=repo) if where.file in done.entries else edit.where, document)
+                for where, document in built
+                if edit.parts.get(where.file, "") == deployment.part
+            )
+            yield from (replace(problem, where=edit.where, subject=edit.subject) for problem in problems)
         yield from resources(deployment, documents, variables)
 
 
