@@ -201,6 +201,7 @@ class _Search:
         self._wanted = msgspec.structs.replace(self._pins, kubernetes=_asked(version) or self._pins.kubernetes)
         self._folder = (cache / "bin" / self._wanted.kubernetes).absolute()
         self._times = cache / "bin" / "build-times.json"
+        self._last = _seconds(self._times)
         self._report = report
         self._environ = environ
         self._reasons: dict[str, dict[Way, str]] = {program.name: {} for program in PROGRAMS}
@@ -245,7 +246,7 @@ class _Search:
         return None
 
     def _tell(self, program: Program, way: Way, since: float, state: State, detail: str = "") -> None:
-        last = self._last().get(program.name) if way == "build" else None
+        last = self._last.get(program.name) if way == "build" else None
         self._report(Progress(program.name, way, state, time.monotonic() - since, last, detail))
 
     def _version(self, program: Program) -> str:
@@ -274,8 +275,8 @@ class _Search:
 
     def _in_cache(self, program: Program, _: _Tell) -> Path:
         path = self._folder / program.name
-        if not path.exists():
-            raise _No(f"{path} is not there", tried=False)
+        if not os.access(path, os.X_OK):
+            raise _No(f"there is no executable {path}", tried=False)
         # The folder's name says the version of Kubernetes only.
         if program.pin != "kubernetes" and (why := self._unfit(program, path)):
             raise _No(why)
@@ -391,16 +392,10 @@ class _Search:
             if not made.is_file():
                 raise _No(f"{go} build made no {program.name}")
             kept_path = self._keep(made, program)
-            times = {**self._last(), program.name: round(time.monotonic() - began, 1)}
+            times = {**_seconds(self._times), program.name: round(time.monotonic() - began, 1)}
             (scratch / "times").write_text(json.dumps(times, indent=2, sort_keys=True))
             (scratch / "times").replace(self._times)
         return kept_path
-
-    def _last(self) -> Mapping[str, float]:
-        try:
-            return msgspec.json.decode(self._times.read_bytes(), type=dict[str, float])
-        except (OSError, msgspec.MsgspecError):
-            return {}
 
     def _failure(self, program: Program) -> ToolError:
         tried = (f"  {way}: {reason}" for way, reason in self._reasons[program.name].items())
@@ -425,6 +420,13 @@ def _asked(version: str) -> str:
     if version and not _VERSION.fullmatch(version):
         raise UsageError(f'"{version}" is not a version of Kubernetes', f"write it as {pinned().kubernetes}")
     return version and "v" + version.removeprefix("v")
+
+
+def _seconds(file: Path) -> dict[str, float]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, float])
+    except (OSError, msgspec.MsgspecError):
+        return {}
 
 
 def _said_version(path: Path) -> str:
@@ -541,7 +543,7 @@ def _compile(argv: Sequence[str], folder: Path, environ: Mapping[str, str], tell
         )
     except OSError as error:
         raise _No(f"{argv[0]} does not run: {error.strerror}") from None
-    last = deque((b"",), maxlen=_LAST_LINES)
+    last: deque[bytes] = deque(maxlen=_LAST_LINES)
     packages, rest, due = 0, b"", time.monotonic()
     try:
         with cast("IO[bytes]", process.stdout) as output, selectors.DefaultSelector() as selector:
@@ -549,13 +551,14 @@ def _compile(argv: Sequence[str], folder: Path, environ: Mapping[str, str], tell
             while True:
                 if selector.select(max(0.0, due - time.monotonic())):
                     read = os.read(output.fileno(), _CHUNK)
-                    *lines, rest = (rest + read)[-_CHUNK:].split(b"\n")
+                    *lines, rest = (rest + (read or b"\n"))[-_CHUNK:].split(b"\n")
                     last.extend(line for line in lines if line.strip())
-                    packages += sum(not line.startswith((b"go: ", b"#")) for line in lines)
+                    packages += sum(bool(line) and not line.startswith((b"go: ", b"#")) for line in lines)
                     if not read:
                         break
                 if time.monotonic() >= due:
-                    tell("running", f"{packages} packages, {_text(last[-1])}" if packages else _text(last[-1]))
+                    now = _text(last[-1]) if last else argv[-1]
+                    tell("running", f"{packages} packages, {now}" if packages else now)
                     due = time.monotonic() + _TICK
         code = process.wait(_ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
@@ -565,7 +568,7 @@ def _compile(argv: Sequence[str], folder: Path, environ: Mapping[str, str], tell
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code:
-        raise _No(f"go build failed (exit code {code}): {' · '.join(map(_text, [*last, rest][-_LAST_LINES:]))}")
+        raise _No(f"go build failed (exit code {code}): {' · '.join(map(_text, last))}")
 
 
 def _text(line: bytes) -> str:
