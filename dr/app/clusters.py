@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from dr.adapters import cache
 from dr.app.answer import Answer
 from dr.app.places import state_folder
@@ -23,8 +25,18 @@ Say = Callable[[str], None]
 _SAY_EVERY = 10.0
 
 
-def binaries(version: str, say: Say) -> tuple[str, Mapping[str, Path]]:
-    """Return the version and the programs of an embedded cluster, saying how they are come by; raises ToolError."""
+class Binaries(Struct, frozen=True):
+    """The programs of an embedded cluster and the version of Kubernetes that they are."""
+
+    version: str
+    programs: Mapping[str, Path]
+
+
+def binaries(version: str, say: Say) -> Binaries:
+    """Return the programs of an embedded cluster, saying how they are come by.
+
+    A build takes minutes; outside an event loop Ctrl-C ends it. Raises UsageError, ToolError.
+    """
     told: dict[tuple[str, str], float] = {}
 
     def tell(progress: Progress) -> None:
@@ -39,27 +51,27 @@ def binaries(version: str, say: Say) -> tuple[str, Mapping[str, Path]]:
         detail = f": {progress.detail}" if progress.detail else ""
         say(f"{progress.way} {progress.program} {progress.state}, {seconds(progress.seconds)}{last}{detail}")
 
-    return version or pinned().kubernetes, programs(cache.folder(), version, tell)
+    wanted = f"v{version.removeprefix('v')}" if version else pinned().kubernetes
+    return Binaries(wanted, programs(cache.folder(), version, tell))
 
 
 async def bring_up(
-    name: str, nodes: int, version: str, say: Say, simulation: Simulation | None = None
+    name: str, nodes: int, found: Binaries, say: Say, simulation: Simulation | None = None
 ) -> cluster.Cluster:
     """Bring an embedded cluster up with its stand-ins; it ends with this process unless it is kept."""
-    wanted, found = await asyncio.to_thread(binaries, version, say)
-    made = await cluster.up(name, state_folder(), found, version=wanted, nodes=nodes, report=say)
+    made = await cluster.up(name, state_folder(), found.programs, version=found.version, nodes=nodes, report=say)
     if simulation is not None:
-        await cluster.simulate(made.folder, simulation)
+        try:
+            await cluster.simulate(made.folder, simulation)
+        except BaseException:
+            made.down()
+            raise
     return made
 
 
 def up(name: str, nodes: int, version: str, form: str, say: Say) -> Answer:
     """Answer `dr cluster up`."""
-
-    async def work() -> cluster.Cluster:
-        return await bring_up(name, nodes, version, say)
-
-    made = asyncio.run(work())
+    made = asyncio.run(bring_up(name, nodes, binaries(version, say), say))
     made.keep()
     kubeconfig = made.folder / "kubeconfig"
     if form == "json":
@@ -76,11 +88,12 @@ def up(name: str, nodes: int, version: str, form: str, say: Say) -> Answer:
 
 def prepare(version: str, form: str, say: Say) -> Answer:
     """Answer `dr cluster prepare`: have the programs at hand before they are needed."""
-    wanted, found = binaries(version, say)
+    found = binaries(version, say)
+    paths = {name: str(path) for name, path in found.programs.items()}
     if form == "json":
-        paths = {name: str(path) for name, path in found.items()}
-        return Answer(content=encode({"schema": 1, "version": wanted, "programs": paths}))
-    return Answer((line((f"Kubernetes {wanted}", "bold")), *(line(f"  {n}  {path}") for n, path in found.items())))
+        return Answer(content=encode({"schema": 1, "version": found.version, "programs": paths}))
+    rows = (line(f"  {name}  {path}") for name, path in paths.items())
+    return Answer((line((f"Kubernetes {found.version}", "bold")), *rows))
 
 
 def down(names: tuple[str, ...], everything: bool) -> Answer:

@@ -18,12 +18,11 @@ from msgspec.structs import replace
 from dr.adapters.kube import Access, Kube
 from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run
 from dr.app.answer import Answer
-from dr.app.clusters import bring_up
+from dr.app.clusters import binaries, bring_up
 from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.core.errors import LockError, UsageError
 from dr.core.events import Began, Ended, Entered, Event, Left, Phase, Resumed, Target
-from dr.core.simulation import simulate
 from dr.core.timeline import Timeline, fold
 from dr.core.work import Assignment, assign, reordered, select
 from dr.engine.dry_run import Answered, Would, dry_run
@@ -274,18 +273,21 @@ def rehearse(
     watching: Callable[[], AbstractContextManager[Watcher]],
 ) -> Answer:
     """Answer `dr rehearse`: a full cold restore into a throw-away cluster, in the order of the graph and others."""
+    from dr.core.simulation import simulate
+
     clock = SystemClock()
     origin = clock.monotonic()
     loaded = load(repos, **reading)
     assignment = _assignment(loaded, options)
     config = loaded.config
+    programs = binaries(cluster_version, say)
     simulation = simulate(loaded.graph, loaded.source.resources, config.provided, config.startup, seed)
 
     async def one(order: str, watcher: Watcher, began_at: float) -> tuple[Path, Result]:
         name = f"rehearsal-{os.getpid()}" + (f"-{order}" if order != "graph" else "")
         done = reordered(assignment, order, loaded.plan.waves, [step.where for step in assignment.steps])
         provisioning = clock.monotonic()
-        made = await bring_up(name, nodes, cluster_version, say, simulation)
+        made = await bring_up(name, nodes, programs, say, simulation)
         try:
             async with Kube(made.access) as cluster:
                 found = await cluster.identity()

@@ -50,8 +50,7 @@ class Access(Struct, frozen=True):
 
 def contexts(path: Path | None = None) -> tuple[str, ...]:
     """Return the names of the contexts of a kubeconfig (default: as kubectl finds it); none where there is no file."""
-    from kubernetes import config  # noqa: PLC0415 - half a second, paid by those who need it
-
+    config = _loader()
     try:
         found, _ = config.list_kube_config_contexts(str(path) if path else None)
     except config.ConfigException:
@@ -64,9 +63,9 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
 
     Raises UsageError when there is no such context or its entry cannot be used.
     """
-    from kubernetes import client, config  # noqa: PLC0415 - as above
+    from kubernetes import client  # noqa: PLC0415 - half a second, paid by those who need it
 
-    settings: Any = client.Configuration()
+    config, settings = _loader(), client.Configuration()
     try:
         config.load_kube_config(str(path) if path else None, context, settings, persist_config=False)
     except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
@@ -84,3 +83,9 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
         token.removeprefix("Bearer "),
         not settings.verify_ssl,
     )
+
+
+def _loader() -> Any:
+    from kubernetes import config  # noqa: PLC0415 - as above
+
+    return config
