@@ -262,7 +262,7 @@ def restore(*, yes: bool, **arguments: Any) -> Answer:
 @_common
 @_answering
 def rehearse(**arguments: Any) -> Answer:
-    """Restore REPO into a fresh throw-away cluster: does it come back from nothing?"""
+    """Restore REPO into a fresh throw-away cluster, to see whether it comes back from nothing."""
     from dr import terminal
     from dr.app import restores
 

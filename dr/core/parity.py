@@ -67,7 +67,8 @@ def differences(wanted: Body, live: Body, *, scaled: bool = False) -> tuple[Diff
         forms = _forms(group, kind, keys)
         if "ignored" in forms or keys in skipped:
             continue
-        if want.__class__ is dict and (have.__class__ is dict or (have is None and (want or "present" not in forms))):
+        field = have is None and (want or "present" not in forms) and isinstance(trail[-1], str)
+        if want.__class__ is dict and (field or have.__class__ is dict):
             have = have or {}
             for key, value in want.items():
                 here = have.get(key)
@@ -129,7 +130,7 @@ def _fits(ref: Ref, marks: Container[str], row: tuple[str, str, str]) -> bool:
 Keys = tuple[str, ...]
 By = tuple[tuple[str, str | None], ...]
 Label = str | int | tuple[By, tuple[Any, ...]]
-Trail = tuple[Any, Label] | tuple[()]
+Trail = tuple[Any, ...]  # the trail before it and a label; nothing at the root
 Rows = tuple[tuple[str, tuple[Segment, ...]], ...]
 
 
@@ -223,6 +224,7 @@ def _normal(write: Callable[[Any], Any], want: Any, have: Any) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096, typed=True)
 def _quantity(value: Any) -> Fraction:
     """Return the number of a Quantity; source: k8s.io/apimachinery/pkg/api/resource."""
     match = _QUANTITY.fullmatch(_number_or_text(value))

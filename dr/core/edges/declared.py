@@ -72,7 +72,7 @@ def units_in_order(world: World, units: Iterable[Unit]) -> Iterator[Found]:
 def _contents(members: Mapping[str, list[int]], owners: Mapping[str, int]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {name: [] for name in owners}
     for unit, indices in members.items():
-        owner = unit.split("//", 1)[0]
+        owner = unit.split(":", 1)[0]
         if owner in found:
             found[owner].extend(indices)
     return found
