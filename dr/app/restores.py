@@ -281,7 +281,7 @@ def rehearse(
     assignment = _assignment(loaded, options)
     config = loaded.config
     programs = binaries(cluster_version, say)
-    simulation = simulate(loaded.graph, loaded.source.resources, config.provided, config.startup, seed)
+    simulation = simulate(loaded.graph, loaded.source.resources, (*config.provided, *config.supply), config.startup, seed)
 
     async def one(order: str, watcher: Watcher, began_at: float) -> tuple[Path, Result]:
         name = f"rehearsal-{os.getpid()}" + (f"-{order}" if order != "graph" else "")

@@ -45,6 +45,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ignore: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     estimates: dict[str, float] = {}
+    supply: tuple[str, ...] = ()
     convert: bool = False
     readiness: tuple[ReadinessRule, ...] = ()
     startup: dict[str, float] = {}

@@ -101,7 +101,12 @@ def simulate(
         into[edge.after].append(edge)
         out[edge.before].append(edge)
     keys = asked_keys(_pods(resources))
-    errors = {d.subject: d.cause for d in graph.diagnostics if d.code == "missing-chart" and d.level is Level.ERROR}
+    charts = [f"the folder {entry.removeprefix('Chart/')} is" for entry in given if entry.startswith("Chart/")]
+    errors = {
+        d.subject: d.cause
+        for d in graph.diagnostics
+        if d.code == "missing-chart" and d.level is Level.ERROR and not any(map(d.cause.startswith, charts))
+    }
     served, kinds = [], defaultdict(list)
     for index, node in enumerate(graph.nodes):
         if node.origin is not Origin.GIT or node.ref.group in BUILTIN_GROUPS:

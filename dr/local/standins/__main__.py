@@ -60,7 +60,7 @@ async def _told(folder: Path, gate: Gate, controllers: Controllers) -> None:
             digest = hashlib.sha256(content).hexdigest()
             if digest != played:
                 gate.simulation = msgspec.json.decode(content, type=Simulation)
-                controllers.play(gate.simulation)
+                await controllers.play(gate.simulation)
                 played = digest
                 (folder / "simulation.ack").write_text(digest)
         await asyncio.sleep(_PAUSE)

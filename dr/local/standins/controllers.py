@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from dr.core.body import get, text
+from dr.core.body import get, items, text
 from dr.core.errors import ApiError
 from dr.core.health import State, health
 from dr.core.model import Body, Ref
@@ -25,22 +25,18 @@ class Controllers:
 
     def __init__(self, watches: Watches) -> None:
         self._watches = watches
-        self._simulation = Simulation()
         self._served: dict[_Key, Served] = {}
         self._waiting_for: dict[_Key, list[_Key]] = defaultdict(list)
         self._brought: dict[_Key, list[Body]] = defaultdict(list)
         self._ready: set[_Key] = set()
         self._done: dict[_Key, str] = {}
 
-    def play(self, simulation: Simulation) -> None:
-        """Begin to play; what an earlier simulation has made stays."""
-        self._simulation = simulation
-        for body in simulation.objects:
-            self._apply(body)
+    async def play(self, simulation: Simulation) -> None:
+        """Begin to play, with what is there from the start in place; what an earlier simulation has made stays."""
+        for body in (*simulation.objects, *(b.body for b in simulation.brought if b.by is None)):
+            await self._watches.settle(_title(body), lambda body=body: self._put(body))  # type: ignore[misc]
         for brought in simulation.brought:
-            if brought.by is None:
-                self._apply(brought.body)
-            else:
+            if brought.by is not None:
                 self._brought[_key(brought.by)].append(brought.body)
         for served in simulation.served:
             self._served[_key(served.ref)] = served
@@ -114,8 +110,19 @@ class Controllers:
                 return
 
     def _apply(self, body: Body) -> None:
-        what = f"{text(body, 'kind')} {text(body, 'metadata', 'name')}"
-        self._watches.do(what, lambda: self._watches.kube.apply(body, manager=_MANAGER))
+        self._watches.do(_title(body), lambda: self._put(body))
+
+    async def _put(self, body: Body) -> None:
+        """Apply an object; a CustomResourceDefinition is there when its kind is served."""
+        await self._watches.kube.apply(body, manager=_MANAGER)
+        if text(body, "kind") == "CustomResourceDefinition":
+            for version in items(body, "spec", "versions"):
+                served = f"{text(body, 'spec', 'group')}/{text(version, 'name')}"
+                await self._watches.kube.api(served, text(body, "spec", "names", "kind"))
+
+
+def _title(body: Body) -> str:
+    return f"{text(body, 'kind')} {text(body, 'metadata', 'name')}"
 
 
 def _status(served: Served, body: Body) -> Body:

@@ -17,6 +17,8 @@ Name = tuple[str, str]
 Seen = Callable[[Change], None]
 _AT_ONCE = 32
 _PAUSE = 0.5
+_SHORTEST = 0.02
+_TRIES = 60
 
 
 class Watches:
@@ -58,10 +60,11 @@ class Watches:
 
     def do(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
         """Do something to the cluster in the background; what can heal is tried again."""
-        self._tasks.create_task(self._do(what, act))
+        self._tasks.create_task(self.settle(what, act))
 
-    async def _do(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
-        for attempt in range(10):
+    async def settle(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something to the cluster and wait until it is done or will not be."""
+        for attempt in range(_TRIES):
             try:
                 async with self._limit:
                     await act()
@@ -71,7 +74,7 @@ class Watches:
                 if not error.heals:
                     complain(what, error)
                     return
-                await asyncio.sleep(_PAUSE * (attempt + 1))
+                await asyncio.sleep(min(_SHORTEST * 2**attempt, _PAUSE))
             else:
                 return
 
