@@ -19,7 +19,7 @@ from dr.report.console import line, seconds
 from dr.report.data import encode
 
 if TYPE_CHECKING:
-    from dr.core.simulation import Simulation
+    from dr.core.simulated import Simulation
 
 Say = Callable[[str], None]
 _SAY_EVERY = 10.0

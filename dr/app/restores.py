@@ -273,7 +273,7 @@ def rehearse(
     watching: Callable[[], AbstractContextManager[Watcher]],
 ) -> Answer:
     """Answer `dr rehearse`: a full cold restore into a throw-away cluster, in the order of the graph and others."""
-    from dr.core.simulation import simulate
+    from dr.core.simulated import simulate
 
     clock = SystemClock()
     origin = clock.monotonic()
@@ -281,7 +281,9 @@ def rehearse(
     assignment = _assignment(loaded, options)
     config = loaded.config
     programs = binaries(cluster_version, say)
-    simulation = simulate(loaded.graph, loaded.source.resources, (*config.provided, *config.supply), config.startup, seed)
+    simulation = simulate(
+        loaded.graph, loaded.source.resources, (*config.provided, *config.supply), config.startup, seed
+    )
 
     async def one(order: str, watcher: Watcher, began_at: float) -> tuple[Path, Result]:
         name = f"rehearsal-{os.getpid()}" + (f"-{order}" if order != "graph" else "")

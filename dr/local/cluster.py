@@ -25,7 +25,7 @@ from msgspec import Struct
 from dr.adapters.kube import Access, Kube
 from dr.core.errors import ApiError, NotFound, ToolError, UsageError
 from dr.core.model import Ref
-from dr.core.simulation import Simulation
+from dr.core.simulated import Simulation
 from dr.local.control_plane import Layout, prepare, programs
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -132,7 +132,7 @@ async def up(
     supervisor: subprocess.Popen[bytes] | None = None
     try:
         prepare(layout, name)
-        shutil.copy(Path(__file__).with_name("stages.yaml"), folder / "config" / "stages.yaml")
+        shutil.copy(Path(__file__).with_name("nodes.yaml"), folder / "config" / "nodes.yaml")
         (folder / "programs.json").write_text(json.dumps(programs(layout, binaries)))
         (folder / "cluster.json").write_bytes(msgspec.json.encode(record))
         supervisor = _supervise(folder)

@@ -186,7 +186,7 @@ def programs(layout: Layout, binaries: Mapping[str, Path]) -> list[dict[str, Any
             "kwok",
             [
                 f"--kubeconfig={config / 'stand-ins'}",
-                f"--config={config / 'stages.yaml'}",
+                f"--config={config / 'nodes.yaml'}",
                 "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
                 "--node-lease-duration-seconds=40",
                 "--node-ip=10.0.0.1",
@@ -196,5 +196,5 @@ def programs(layout: Layout, binaries: Mapping[str, Path]) -> list[dict[str, Any
         ),
     ]
     rows = [{"name": n, "argv": [str(binaries[n]), *argv], "environ": environ} for n, argv, environ in commands]
-    stand_ins = [sys.executable, "-m", "dr.local.standins", str(folder), str(layout.sockets / "egress.sock")]
+    stand_ins = [sys.executable, "-m", "dr.local.simulated", str(folder), str(layout.sockets / "egress.sock")]
     return [*rows, {"name": "stand-ins", "argv": stand_ins, "environ": {"PYTHONPATH": os.pathsep.join(sys.path)}}]

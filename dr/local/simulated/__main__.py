@@ -1,4 +1,4 @@
-"""`python -m dr.local.standins FOLDER SOCKET`: plays, for one embedded cluster, what has no image here."""
+"""`python -m dr.local.simulated FOLDER SOCKET`: plays, for one embedded cluster, what has no image here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 
 from dr.adapters.kube import Kube
 from dr.core.errors import ApiError
-from dr.core.simulation import Simulation
+from dr.core.simulated import Simulation
 from dr.local.cluster import Record, access
 from dr.local.pki import Authority
-from dr.local.standins.controllers import Controllers
-from dr.local.standins.gate import Gate
-from dr.local.standins.volumes import Balancers, Volumes
-from dr.local.standins.watches import Watches, complain
-from dr.local.standins.webhooks import serve
+from dr.local.simulated.controllers import Controllers
+from dr.local.simulated.gate import Gate
+from dr.local.simulated.volumes import Balancers, Volumes
+from dr.local.simulated.watches import Watches, complain
+from dr.local.simulated.webhooks import serve
 
 _LOOPBACK = "https://127.0.0.1:"
 _PAUSE = 0.05

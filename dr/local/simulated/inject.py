@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dr.core.body import get, items, mapping, text
 from dr.core.model import Body, Ref
 from dr.engine.ports import Change
-from dr.local.standins.watches import Watches, name_of
+from dr.local.simulated.watches import Watches, name_of
 
 _HOOKS = "admissionregistration.k8s.io/v1"
 _PATCH = {"Accept": "application/json", "Content-Type": "application/json-patch+json"}

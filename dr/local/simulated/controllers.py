@@ -11,9 +11,9 @@ from dr.core.errors import ApiError
 from dr.core.health import State, health
 from dr.core.model import Body, Ref
 from dr.core.rules.readiness import READINESS
-from dr.core.simulation import Served, Simulation
+from dr.core.simulated import Served, Simulation
 from dr.engine.ports import Change
-from dr.local.standins.watches import Watches, name_of
+from dr.local.simulated.watches import Watches, name_of
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 _MANAGER = "dr-stand-in"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dr.core.body import get, items, mapping, text
 from dr.core.model import Body, Ref
 from dr.engine.ports import Change
-from dr.local.standins.watches import Watches, name_of
+from dr.local.simulated.watches import Watches, name_of
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _NODE = "volume.kubernetes.io/selected-node"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from dr.core.body import get, plural
+from dr.core.kubelet import asked_keys
 from dr.core.model import Body, Edge, Graph, Level, Node, Origin, Ref, Resource
-from dr.core.pods import asked_keys
 from dr.core.rules.builtin import BUILTIN_GROUPS
 from dr.core.rules.prerequisites import ENGINE_NAMESPACES
 from dr.core.rules.references import POD_SPECS

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from dr.core.body import get, items, mapping, text
+from dr.core.kubelet import Wish, owner_of, wishes
 from dr.core.model import Body, Ref
-from dr.core.pods import Wish, owner_of, wishes
-from dr.core.simulation import Simulation
+from dr.core.simulated import Simulation
 from dr.engine.ports import Change
-from dr.local.standins.watches import Name, Watches, name_of
+from dr.local.simulated.watches import Name, Watches, name_of
 
 CONDITION, STARTUP = "dr.dev/References", "dr.dev/startup"
 _SPREAD = 0.1

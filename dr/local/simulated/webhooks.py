@@ -20,8 +20,8 @@ from dr.core.body import get, items, mapping, text
 from dr.core.model import Body
 from dr.engine.ports import Change
 from dr.local.pki import Authority
-from dr.local.standins.inject import Injector
-from dr.local.standins.watches import Name, Watches, complain, name_of
+from dr.local.simulated.inject import Injector
+from dr.local.simulated.watches import Name, Watches, complain, name_of
 
 _HEAD, _BODY = 64 * 2**10, 16 * 2**20
 

@@ -1,0 +1,76 @@
+"""A run as JSON, by dr/schemas/run.schema.json."""
+
+from __future__ import annotations
+
+from dr.core.events import Phase
+from dr.core.timeline import StepTime, Timeline
+from dr.report.data import SCHEMA_VERSION, Data, encode, ref
+
+
+def data(timeline: Timeline) -> bytes:
+    """Return a run as JSON: stable names, in a stable order, times in seconds since its beginning."""
+    began = timeline.began
+    target = began.target if began else None
+    content: Data = {
+        "schema": SCHEMA_VERSION,
+        "run": began.run if began else "",
+        "time": began.time if began else "",
+        "command": began.command if began else "",
+        "dr": began.dr if began else "",
+        "order": began.order if began else "",
+        "commits": [
+            {"name": p.name, "location": p.location, "commit": p.commit, "dirty": p.dirty}
+            for p in (began.pins if began else ())
+        ],
+        "target": {"context": target.context, "server": target.server, "uid": target.uid, "version": target.version}
+        if target
+        else None,
+        "simulated": list(began.simulated) if began else [],
+        "outcome": timeline.ended.outcome if timeline.ended else "unfinished",
+        "compared": timeline.ended.verified if timeline.ended else 0,
+        "seconds": timeline.duration,
+        "resumed": timeline.resumed,
+        "phases": {phase.value: round(timeline.seconds(phase), 6) for phase in Phase},
+        "counts": {o: timeline.count(o) for o in ("ready", "failed", "skipped", "unfinished")},
+        "chain": [
+            {
+                "step": link.step,
+                "at": link.at,
+                "queued": round(link.queued, 6),
+                "applying": round(link.applying, 6),
+                "becoming": round(link.becoming, 6),
+            }
+            for link in timeline.chain
+        ],
+        "units": [
+            {"name": u.name, "objects": u.objects, "outcome": u.outcome, "began": u.began, "ended": u.ended}
+            for u in timeline.units
+        ],
+        "steps": [_step(step) for step in timeline.steps],
+        "checks": [
+            {"check": c.check, "level": c.level, "subject": c.subject, "cause": c.cause, "remedy": c.remedy}
+            for c in timeline.checks
+        ],
+        "differences": [
+            {"object": ref(d.ref), "what": d.what, "path": d.path, "wanted": d.wanted, "found": d.found}
+            for d in timeline.differences
+        ],
+    }
+    return encode(content)
+
+
+def _step(step: StepTime) -> Data:
+    return {
+        "object": ref(step.step.ref),
+        "unit": step.step.unit,
+        "where": step.step.where,
+        "outcome": step.outcome,
+        "operation": step.operation,
+        "started": step.started,
+        "applied": step.applied,
+        "ended": step.ended,
+        "retries": step.retries,
+        "cause": step.cause,
+        "timeout": step.timeout,
+        "because": step.because,
+    }
