@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from dr.core.body import get, plural
+from dr.core.body import get, mapping, plural
 from dr.core.kubelet import asked_keys
 from dr.core.model import Body, Edge, Graph, Level, Node, Origin, Ref, Resource
 from dr.core.rules.builtin import BUILTIN_GROUPS
@@ -101,6 +101,10 @@ def simulate(
         into[edge.after].append(edge)
         out[edge.before].append(edge)
     keys = asked_keys(_pods(resources))
+    # A SealedSecret says itself which keys come of it: one that pods take and it lacks is missing for real.
+    for resource in resources:
+        if resource.ref.kind == "SealedSecret" and (own := mapping(resource.body, "spec", "encryptedData")):
+            keys["Secret", resource.ref.namespace, resource.ref.name] = set(own)
     charts = [f"the folder {entry.removeprefix('Chart/')} is" for entry in given if entry.startswith("Chart/")]
     errors = {
         d.subject: d.cause
@@ -109,13 +113,15 @@ def simulate(
     }
     served, kinds = [], defaultdict(list)
     for index, node in enumerate(graph.nodes):
-        if node.origin is not Origin.GIT or node.ref.group in BUILTIN_GROUPS:
-            continue
-        kinds[node.ref.group, node.ref.kind].append(index)
-        by = {graph.nodes[edge.before].ref for edge in into[index] if edge.rule in _CONTROLLED}
         derived = [graph.nodes[edge.after].ref for edge in out[index] if edge.rule == "derived"]
+        builtin = node.ref.group in BUILTIN_GROUPS
+        if node.origin is not Origin.GIT or (builtin and not derived):
+            continue
+        if not builtin:
+            kinds[node.ref.group, node.ref.kind].append(index)
+        by = {graph.nodes[edge.before].ref for edge in into[index] if edge.rule in _CONTROLLED}
         lacks = next((error for edge in into[index] if (error := _unsealed(graph, edge, given))), "")
-        bodies = tuple(_made(ref, keys) for ref in sorted(set(derived)))
+        bodies = tuple(_made(ref, keys) for ref in sorted(set(derived)) if ref.namespace)
         served.append(Served(node.ref, tuple(sorted(by)), bodies, lacks or errors.get(str(node.ref), "")))
     names: list[str] = []
     brought = list(_brought(graph, into, kinds, given, names))

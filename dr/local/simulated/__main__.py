@@ -30,8 +30,8 @@ async def main(folder: Path, socket: Path) -> None:
     if not record.server.startswith(_LOOPBACK):
         raise SystemExit(f"{record.server} is no embedded cluster: stand-ins never run against another")
     async with Kube(access(folder, record)) as kube, asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(kube, Authority(folder / "pki", ""), socket))
         await _embedded(kube)
+        tasks.create_task(serve(kube, Authority(folder / "pki", ""), socket))
         watches = Watches(kube, tasks)
         gate, controllers = Gate(watches), Controllers(watches)
         Volumes(watches)

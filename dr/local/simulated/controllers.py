@@ -10,14 +10,15 @@ from dr.core.body import get, items, text
 from dr.core.errors import ApiError
 from dr.core.health import State, health
 from dr.core.model import Body, Ref
+from dr.core.rules.builtin import BUILTIN_GROUPS
 from dr.core.rules.readiness import READINESS
 from dr.core.simulated import Served, Simulation
 from dr.engine.ports import Change
-from dr.local.simulated.watches import Watches, name_of
+from dr.local.simulated.watches import Watches, kind_of, name_of
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 _MANAGER = "dr-stand-in"
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, str]  # kind with its group, namespace, name
 
 
 class Controllers:
@@ -48,7 +49,7 @@ class Controllers:
             self._watches.follow(api_version, kind, self._seen)
 
     def _seen(self, change: Change) -> None:
-        key = (text(change.body, "kind"), *name_of(change.body))
+        key = (kind_of(text(change.body, "apiVersion"), text(change.body, "kind")), *name_of(change.body))
         if key in self._served:
             if change.gone:
                 self._done.pop(key, None)
@@ -92,7 +93,8 @@ class Controllers:
             own = served.ref.namespace == get(made, "metadata", "namespace")
             metadata = {**made["metadata"], **({"ownerReferences": [owner]} if own else {})}
             await self._watches.kube.apply({**made, "metadata": metadata}, manager=_MANAGER)
-        await self._report(served, body)
+        if served.ref.group not in BUILTIN_GROUPS:  # theirs is written by Kubernetes' own controllers
+            await self._report(served, body)
         if not served.error:
             self._set_ready(key, ready=True)
 
@@ -157,4 +159,4 @@ _FIELDS = tuple(
 
 
 def _key(ref: Ref) -> _Key:
-    return ref.kind, ref.namespace, ref.name
+    return kind_of(ref.api_version, ref.kind), ref.namespace, ref.name

@@ -59,6 +59,8 @@ class Gate:
             return
         self._told[uid] = said
         patch = _waiting(pod, missing, said) if missing else self._released(pod)
+        # A pod of the same name that came since is not meant.
+        patch["metadata"] = {**mapping(patch, "metadata"), "uid": uid}
         try:
             await self._watches.kube.patch(Ref("v1", "Pod", namespace, name), patch, subresource="status")
         except Exception:

@@ -8,6 +8,7 @@ from dr.engine.ports import Change
 from dr.local.simulated.watches import Watches, name_of
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_BY_HAND = "kubernetes.io/no-provisioner"
 _NODE = "volume.kubernetes.io/selected-node"
 _LABELS = {"dr.dev/simulated": "true"}
 
@@ -31,24 +32,24 @@ class Volumes:
         if change.gone or uid in self._made or text(claim, "status", "phase") == "Bound":
             return
         found = self._class(claim)
-        if found is None or text(claim, "spec", "volumeName"):
+        if found is None or text(claim, "spec", "volumeName") or text(found, "provisioner") == _BY_HAND:
             return
         late = text(found, "volumeBindingMode") == "WaitForFirstConsumer"
         if late and not text(claim, "metadata", "annotations", _NODE):
             return
         self._made.add(uid)
-        volume = _volume(claim, text(found, "metadata", "name"), uid)
+        volume = _volume(claim, found, uid)
         self._watches.do(f"volume {uid}", lambda: self._watches.kube.create(volume))
 
     def _class(self, claim: Body) -> Body | None:
-        classes = self._watches.objects["StorageClass"]
+        classes = self._watches.objects["storage.k8s.io/StorageClass"]
         wanted = get(claim, "spec", "storageClassName")
         if isinstance(wanted, str):
             return classes.get(("", wanted)) if wanted else None
         return next((c for c in classes.values() if text(c, "metadata", "annotations", _DEFAULT) == "true"), None)
 
 
-def _volume(claim: Body, storage_class: str, uid: str) -> Body:
+def _volume(claim: Body, storage_class: Body, uid: str) -> Body:
     namespace, name = name_of(claim)
     return {
         "apiVersion": "v1",
@@ -57,9 +58,9 @@ def _volume(claim: Body, storage_class: str, uid: str) -> Body:
         "spec": {
             "accessModes": items(claim, "spec", "accessModes"),
             "capacity": {"storage": mapping(claim, "spec", "resources", "requests").get("storage", "1Gi")},
-            "storageClassName": storage_class,
+            "storageClassName": text(storage_class, "metadata", "name"),
             "volumeMode": text(claim, "spec", "volumeMode") or "Filesystem",
-            "persistentVolumeReclaimPolicy": "Delete",
+            "persistentVolumeReclaimPolicy": text(storage_class, "reclaimPolicy") or "Delete",
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",

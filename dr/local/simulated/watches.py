@@ -22,7 +22,7 @@ _TRIES = 60
 
 
 class Watches:
-    """The cluster as the stand-ins see it: `objects[kind]` by namespace and name."""
+    """The cluster as the stand-ins see it: `objects[kind]`, or `objects["group/Kind"]`, by namespace and name."""
 
     def __init__(self, kube: Kube, tasks: asyncio.TaskGroup) -> None:
         self.kube = kube
@@ -35,8 +35,8 @@ class Watches:
         """Call `seen` for every object of a kind and each change; what is known already is told at once."""
         if (api_version, kind) in self._seen:
             self._seen[api_version, kind].append(seen)
-            for body in list(self.objects[kind].values()):
-                seen(Change(body))
+            for body in list(self.objects[kind_of(api_version, kind)].values()):
+                self._tell(seen, Change(body))
             return
         self._seen[api_version, kind] = [seen]
         self._tasks.create_task(self._watch(api_version, kind))
@@ -46,17 +46,23 @@ class Watches:
         while True:
             try:
                 async for change in self.kube.watch(api_version, kind):
-                    known, key = self.objects[kind], name_of(change.body)
+                    known, key = self.objects[kind_of(api_version, kind)], name_of(change.body)
                     if change.gone:
                         known.pop(key, None)
                     else:
                         known[key] = change.body
                     for seen in self._seen[api_version, kind]:
-                        seen(change)
+                        self._tell(seen, change)
             except ApiError as error:
                 if error.reason != "NoMatch":
                     complain(f"watch {kind}", error)
             await asyncio.sleep(_PAUSE)
+
+    def _tell(self, seen: Seen, change: Change) -> None:
+        try:
+            seen(change)
+        except Exception as error:  # noqa: BLE001 - one odd object must not end all stand-ins
+            complain(f"{text(change.body, 'kind')} {name_of(change.body)}", error)
 
     def do(self, what: str, act: Callable[[], Awaitable[object]]) -> None:
         """Do something to the cluster in the background; what can heal is tried again."""
@@ -75,8 +81,17 @@ class Watches:
                     complain(what, error)
                     return
                 await asyncio.sleep(min(_SHORTEST * 2**attempt, _PAUSE))
+            except Exception as error:  # noqa: BLE001 - as above
+                complain(what, error)
+                return
             else:
                 return
+
+
+def kind_of(api_version: str, kind: str) -> str:
+    """Return a kind with its API group, the kind alone for Kubernetes' core."""
+    group, slash, _ = api_version.rpartition("/")
+    return f"{group}/{kind}" if slash else kind
 
 
 def name_of(body: Body) -> Name:
