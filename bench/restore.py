@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dr.local.binaries import programs
 
 from dr.adapters import cache
 from dr.adapters.kube import Access, Kube
 from dr.adapters.store import events
 from dr.core.events import Left, Phase, Ready
 from dr.local import cluster
+from dr.local.binaries import programs
 
 BIN = Path(sys.executable).parent
 APPS, TEAMS, AT_ONCE = 200, 4, 32
@@ -147,15 +147,20 @@ def by_dr(repo: Path, reports: Path, *options: str) -> Callable[[cluster.Cluster
 
 
 def by_kubectl(repo: Path) -> Callable[[cluster.Cluster], float]:
-    """Return what times `kubectl apply --server-side` and `kubectl wait` for every Deployment."""
+    """Return what times `kubectl apply --server-side` and then one watch until every Deployment is Available.
+
+    `kubectl wait` is not used: it looks at one Deployment after the other and would add 20 s.
+    """
 
     def act(made: cluster.Cluster) -> float:
         kubectl = [str(BIN / "kubectl"), "--kubeconfig", str(made.folder / "kubeconfig")]
-        files = [argument for file in sorted(repo.glob("*-*.yaml")) for argument in ("-f", str(file))]
+        manifests = made.folder / "manifests"
+        manifests.mkdir()
+        for file in repo.glob("*-*.yaml"):
+            (manifests / file.name).symlink_to(file)
         began = time.monotonic()
-        subprocess.run([*kubectl, "apply", "--server-side", *files], check=True, capture_output=True)
-        wait = ["wait", "--for=condition=Available", "deployment", "--all", "--all-namespaces", "--timeout=300s"]
-        subprocess.run([*kubectl, *wait], check=True, capture_output=True)
+        subprocess.run([*kubectl, "apply", "--server-side", "-f", str(manifests)], check=True, capture_output=True)
+        asyncio.run(_until_available(made.access, APPS))
         return time.monotonic() - began
 
     return act
@@ -184,12 +189,17 @@ async def _bare(bodies: list[Body], access: Access) -> None:
 
         await asyncio.gather(*(apply(b) for b in bodies if b["kind"] == "Namespace"))
         await asyncio.gather(*(apply(b) for b in bodies if b["kind"] != "Namespace"))
-        lacking = {b["metadata"]["name"] for b in bodies if b["kind"] == "Deployment"}
+    await _until_available(access, sum(1 for b in bodies if b["kind"] == "Deployment"))
+
+
+async def _until_available(access: Access, count: int) -> None:
+    available: set[tuple[str, str]] = set()
+    async with Kube(access) as kube:
         async for change in kube.watch("apps/v1", "Deployment"):
-            status = change.body.get("status", {})
-            if any(c["type"] == "Available" and c["status"] == "True" for c in status.get("conditions", ())):
-                lacking.discard(change.body["metadata"]["name"])
-            if not lacking:
+            conditions = change.body.get("status", {}).get("conditions", ())
+            if any(c["type"] == "Available" and c["status"] == "True" for c in conditions):
+                available.add((change.body["metadata"]["namespace"], change.body["metadata"]["name"]))
+            if len(available) == count:
                 return
 
 
@@ -215,7 +225,7 @@ def apps(trials: int) -> None:
             rows["bare"].append(trial(by_hand(repo)))
         kubectl, bare = statistics.median(rows["kubectl"]), statistics.median(rows["bare"])
         print(f"{4 + 5 * APPS} objects until every Deployment is Available, median of {trials}")
-        told("kubectl apply --server-side, wait", rows["kubectl"])
+        told("kubectl apply --server-side", rows["kubectl"])
         told(f"bare applier, {AT_ONCE} at once", rows["bare"])
         own = statistics.median(rows["dr"])
         told("dr restore", rows["dr"], ("kubectl", own / kubectl), ("bare", own / bare))

@@ -23,20 +23,27 @@ def commands() -> Iterator[str]:
     """Yield the page of commands, from their help texts."""
     yield from ("# Commands", "", _NOTE, "")
     context = click.Context(dr, info_name="dr", **dr.context_settings)
-    for name in sorted(dr.commands):
-        command = dr.commands[name]
-        formatter = click.HelpFormatter(width=100)
-        command.format_help(click.Context(command, info_name=name, parent=context), formatter)
-        text = formatter.getvalue().rstrip()
-        yield from (f"## dr {name}", "", "```", text, "```", "")
+    yield from _helps(context, dr, "dr")
     yield from ("## Exit codes", "", "| code | meaning |", "|---|---|")
     yield from _rows(
-        ("0", "the answer was given; `lint`: nothing at or above `--fail-on`"),
-        ("1", "`lint`: a finding at or above `--fail-on`"),
+        ("0", "the answer was given, the restore passed; `lint`: nothing at or above `--fail-on`"),
+        ("1", "something did not come back or differs from git; `lint`: a finding at or above `--fail-on`"),
         ("2", "the call cannot be carried out as written, or dr.yaml is wrong"),
-        ("3", "a tool or the infrastructure failed: git, kubectl, a repo that cannot be read"),
-        ("130", "interrupted"),
+        ("3", "a tool or the infrastructure failed: git, kubectl, a repo or a cluster that cannot be reached or is held"),
+        ("130", "interrupted; what was begun is cleaned up and written down"),
     )
+
+
+def _helps(context: click.Context, group: click.Group, title: str) -> Iterator[str]:
+    for name in sorted(group.commands):
+        command = group.commands[name]
+        own = click.Context(command, info_name=name, parent=context)
+        if isinstance(command, click.Group):
+            yield from _helps(own, command, f"{title} {name}")
+            continue
+        formatter = click.HelpFormatter(width=100)
+        command.format_help(own, formatter)
+        yield from (f"## {title} {name}", "", "```", formatter.getvalue().rstrip(), "```", "")
 
 
 def findings() -> Iterator[str]:

@@ -98,7 +98,9 @@ class Supervisor:
             self._tend()
         self._end()
         if owned:
+            record = json.loads((self.folder / "cluster.json").read_text())
             shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(record["sockets"], ignore_errors=True)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
