@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dr.core.events import (
     AnyEvent,
@@ -29,6 +31,8 @@ from dr.core.events import (
 from dr.core.model import Strength
 
 _MOMENT = 1e-9
+_IDLE = 0.1  # seconds; a shorter gap is the scheduler's own
+_OPEN = {"outcome": "unfinished", "ended": None, "cause": "", "timeout": False, "because": None}
 
 
 class Span(Struct, frozen=True):
@@ -39,23 +43,43 @@ class Span(Struct, frozen=True):
     ended: float
 
 
+class Gap(Struct, frozen=True):
+    """A time of the restore in which no step was under way, in seconds since the run began."""
+
+    began: float
+    ended: float
+
+
 class StepTime(Struct, frozen=True):
     """A step as it went. Times are seconds since the run began, None for what did not happen.
 
-    `outcome`: ready, failed, skipped or unfinished. `cause`: of the failure, or what was last waited for.
-    `because`: the failed step that a skipped one hangs on.
+    `outcome`: ready, failed, skipped or unfinished. `cause`: of the failure. `retries` counts the tries that did not
+    succeed, `retried` is the cause of the last one, `waiting` what was last waited for. `because`: the failed step that
+    a skipped one hangs on.
     """
 
     step: PlannedStep
-    outcome: str
+    outcome: str = "unfinished"
     started: float | None = None
     applied: float | None = None
     ended: float | None = None
     operation: str = ""
     retries: int = 0
+    retried: str = ""
+    waiting: str = ""
     cause: str = ""
     timeout: bool = False
     because: int | None = None
+
+    @property
+    def took(self) -> float:
+        """Seconds from its start to its end; 0 without both."""
+        return self.ended - self.started if self.ended is not None and self.started is not None else 0.0
+
+    @property
+    def why(self) -> str:
+        """Why it is not ready, as far as it is known."""
+        return "" if self.outcome == "ready" else self.cause or self.waiting or self.retried
 
 
 class Link(Struct, frozen=True):
@@ -95,6 +119,7 @@ class Timeline(Struct, frozen=True):
     steps: tuple[StepTime, ...]
     units: tuple[UnitTime, ...]
     chain: tuple[Link, ...]
+    idle: tuple[Gap, ...]
     checks: tuple[Checked, ...]
     differences: tuple[Differs, ...]
     duration: float
@@ -114,41 +139,30 @@ class Timeline(Struct, frozen=True):
         return sum(span.ended - span.began for span in self.phases if span.phase is phase)
 
 
-class _Step:
-    """A step while its events are read; what comes later counts."""
-
-    def __init__(self) -> None:
-        self.started: float | None = None
-        self.applied: float | None = None
-        self.ended: float | None = None
-        self.outcome = "unfinished"
-        self.operation = self.cause = ""
-        self.retries = 0
-        self.timeout = False
-        self.because: int | None = None
-
-
 def fold(events: Iterable[AnyEvent]) -> Timeline:
-    """Return what a run's events tell; any part of a log from its beginning will do, also one that a crash cut off."""
+    """Return what a run's events tell; any part of a log from its beginning will do, also one that a crash cut off.
+
+    What comes later counts: a resumed run checks, compares and tries again, and none of it is counted twice.
+    """
     began: Began | None = None
     ended: Ended | None = None
     open_phases: dict[Phase, float] = {}
     phases: list[Span] = []
-    steps: dict[int, _Step] = defaultdict(_Step)
+    steps: list[StepTime] = []
     checks: dict[tuple[str, str, str], Checked] = {}
     differences: list[Differs] = []
     last, resumed = 0.0, 0
     for event in events:
-        last = max(last, event.at)
         match event:
             case Began():
-                began = event
+                began, steps = event, [StepTime(step) for step in event.steps]
             case Resumed():
-                resumed, ended, differences = resumed + 1, None, []
-                phases += [Span(phase, since, event.at) for phase, since in open_phases.items()]
-                open_phases.clear()
+                # Nobody was at work between the last event and this one.
+                phases += [Span(phase, since, last) for phase, since in open_phases.items()]
+                open_phases, resumed, ended, differences = {}, resumed + 1, None, []
             case Entered(at, phase):
                 open_phases[phase] = at
+                checks = {} if phase is Phase.PREFLIGHT else checks
             case Left(at, phase):
                 phases.append(Span(phase, open_phases.pop(phase, at), at))
             case Checked():
@@ -157,18 +171,19 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
                 differences.append(event)
             case Ended():
                 ended = event
-            case _:
-                _tell(steps[event.step], event)
+            case _ if event.step < len(steps):
+                steps[event.step] = _told(steps[event.step], event)
+        last = max(last, event.at)
     phases += [Span(phase, since, last) for phase, since in open_phases.items()]
-    planned = began.steps if began else ()
-    times = tuple(_frozen(step, steps[index]) for index, step in enumerate(planned))
+    restoring = [span for span in phases if span.phase is Phase.RESTORE]
     return Timeline(
         began,
         ended,
         tuple(phases),
-        times,
-        _units(times),
-        chain(times, next((span.began for span in phases if span.phase is Phase.RESTORE), 0.0)),
+        tuple(steps),
+        _units(steps),
+        chain(steps, restoring[0].began if restoring else 0.0),
+        idle(steps, restoring[0].began, restoring[-1].ended) if restoring else (),
         tuple(checks.values()),
         tuple(differences),
         last,
@@ -176,40 +191,26 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
     )
 
 
-def _tell(step: _Step, event: AnyEvent) -> None:
+def _told(step: StepTime, event: AnyEvent) -> StepTime:
+    """Return a step after an event about it."""
+    now: dict[str, Any] = {}
     match event:
         case Started(at):
-            step.started, step.outcome, step.applied, step.ended, step.because = at, "unfinished", None, None, None
+            now = {"started": at, "applied": None, "operation": "", "waiting": ""}
         case Retried(_, _, cause):
-            step.retries += 1
-            step.cause = cause
+            now = {"retries": step.retries + 1, "retried": cause}
         case Applied(at, _, operation):
-            step.applied, step.operation, step.outcome = at, operation.value, "unfinished"
+            now = {"applied": at, "operation": operation.value}
         case Waiting(_, _, message):
-            step.cause = message
+            now = {"waiting": message}
         case Ready(at):
-            step.ended, step.outcome, step.cause = at, "ready", ""
+            # One that a resumed run finds as it was became ready when it did.
+            now = {"outcome": "ready", "ended": step.ended if step.outcome == "ready" else at}
         case Failed(at, _, cause, timeout):
-            step.ended, step.outcome, step.cause, step.timeout = at, "failed", cause, timeout
+            now = {"outcome": "failed", "ended": at, "cause": cause, "timeout": timeout}
         case Skipped(at, _, because):
-            step.ended, step.outcome, step.because = at, "skipped", because
-        case _:
-            return
-
-
-def _frozen(planned: PlannedStep, step: _Step) -> StepTime:
-    return StepTime(
-        planned,
-        step.outcome,
-        step.started,
-        step.applied,
-        step.ended,
-        step.operation,
-        step.retries,
-        step.cause,
-        step.timeout,
-        step.because,
-    )
+            now = {"outcome": "skipped", "ended": at, "because": because}
+    return replace(step, **(_OPEN | now))
 
 
 def _units(steps: Sequence[StepTime]) -> tuple[UnitTime, ...]:
@@ -236,41 +237,78 @@ def satisfied(step: StepTime, strength: Strength) -> float | None:
 
 
 def chain(steps: Sequence[StepTime], origin: float = 0.0) -> tuple[Link, ...]:
-    """Return the chain that decided the end as it happened: from the last step back along what was satisfied last.
+    """Return the chain that decided the end as it happened, first link first.
 
-    The links' parts sum to the time from `origin`, when the restore began, to the end of the last one. Source:
-    `systemd-analyze critical-chain`.
+    It goes back from the step that ended last, or, where steps failed, from the failure that took most with it, each
+    time along what was satisfied last. The links' parts sum to the time from `origin`, the second in which the restore
+    began, to the end of the last one. Source: `systemd-analyze critical-chain`.
     """
     done = [i for i, s in enumerate(steps) if s.ended is not None and s.started is not None and s.outcome != "skipped"]
+    failed = [i for i in done if steps[i].outcome == "failed"]
     if not done:
         return ()
-    index = max(done, key=lambda i: (steps[i].ended or 0.0, -i))
-    links: list[Link] = []
+    taken = blame(steps)
+    index = max(failed or done, key=lambda i: (taken.get(i, 0), steps[i].ended or 0.0, -i))
     until = steps[index].ended or 0.0
+    links: list[Link] = []
     seen: set[int] = set()
     while True:
         seen.add(index)
         step = steps[index]
-        started = min(step.started if step.started is not None else until, until)
-        before, moment = _latest(steps, index, started)
-        applied = min(max(step.applied if step.applied is not None else until, started), until)
-        since = moment if before is not None else min(origin, started)
+        started = min(until if step.started is None else step.started, until)
+        applied = min(max(until if step.applied is None else step.applied, started), until)
+        before = _latest(steps, index, started, seen)
+        since = before[0] if before else min(origin, started)
         links.append(Link(index, since, started - since, applied - started, until - applied))
-        if before is None or before in seen:
+        if before is None:
             return tuple(reversed(links))
-        index, until = before, moment
+        until, index = before
 
 
-def _latest(steps: Sequence[StepTime], index: int, started: float) -> tuple[int | None, float]:
-    """Return the predecessor that was satisfied last before a step started, and when."""
-    best: tuple[float, int] | None = None
+def _latest(steps: Sequence[StepTime], index: int, started: float, seen: Collection[int]) -> tuple[float, int] | None:
+    """Return when the last of a step's predecessors was satisfied before it started, and which one that was."""
+    found = []
     for before, strength in zip(steps[index].step.after, steps[index].step.strengths, strict=True):
-        moment = satisfied(steps[before], strength)
-        if moment is not None and steps[before].started is not None and moment <= started + _MOMENT:
-            best = max(best or (moment, before), (moment, before))
-    return (best[1], min(best[0], started)) if best else (None, 0.0)
+        moment, cause = satisfied(steps[before], strength), steps[before].because
+        # What merely comes after a skipped step waited for the failure that took that step away.
+        source = before if cause is None else cause
+        if moment is not None and moment <= started + _MOMENT and steps[source].started is not None:
+            found.append((min(moment, started), source))
+    return max((entry for entry in found if entry[1] not in seen), default=None)
+
+
+def idle(steps: Sequence[StepTime], began: float, ended: float) -> tuple[Gap, ...]:
+    """Return the gaps between `began` and `ended`, in seconds of the run, in which no step was under way."""
+    gaps = []
+    busy = sorted((s.started, ended if s.ended is None else s.ended) for s in steps if s.started is not None)
+    for start, end in [*busy, (ended, ended)]:
+        if start - began > _IDLE:
+            gaps.append(Gap(began, start))
+        began = max(began, end)
+    return tuple(gaps)
+
+
+def slowest(steps: Sequence[StepTime], count: int) -> tuple[int, ...]:
+    """Return up to `count` steps that took longest from their start to being ready, the longest first."""
+    ready = [i for i, step in enumerate(steps) if step.outcome == "ready" and step.took > 0]
+    return tuple(sorted(ready, key=lambda i: (-steps[i].took, i))[:count])
 
 
 def blame(steps: Sequence[StepTime]) -> Mapping[int, int]:
     """Return how many steps each failed one took with it."""
     return Counter(step.because for step in steps if step.outcome == "skipped" and step.because is not None)
+
+
+def roots(steps: Sequence[StepTime]) -> tuple[tuple[int, int], ...]:
+    """Return what did not come back of itself, each with the count of what it took with it, the gravest first.
+
+    Those are the steps that failed, then those that were under way when the run stopped.
+    """
+    taken = blame(steps)
+    own = [
+        i
+        for i, step in enumerate(steps)
+        if step.outcome == "failed" or (step.outcome == "unfinished" and step.started is not None)
+    ]
+    own.sort(key=lambda i: (steps[i].outcome != "failed", -taken.get(i, 0), i))
+    return tuple((i, taken.get(i, 0)) for i in own)

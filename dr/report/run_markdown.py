@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dr.core.events import Phase
-from dr.core.model import Level
-from dr.core.timeline import Timeline, blame
+from dr.core.model import LEVELS, Level
+from dr.core.timeline import Timeline, roots, slowest
 from dr.report.console import many, pins, seconds
 from dr.report.findings import safe
-from dr.report.run_text import compared, verdict
+from dr.report.run_text import compared, cut, drift, following, longest, told, verdict
 
-_LONG, _LINKS, _DIFFERENCES = 300, 12, 30
+_LINKS, _FAILURES, _DIFFERENCES, _SLOW, _FEW = 12, 50, 30, 3, 5
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&@$])")
+# A forge looks for people and issues after it has taken the backslashes away: a space of no width stops it.
+_MENTION = re.compile(r"([@#])(?=\w)")
 
 
 def markdown(timelines: Sequence[Timeline]) -> bytes:
@@ -22,8 +24,8 @@ def markdown(timelines: Sequence[Timeline]) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """Return text as it is, whatever it holds: no markup, no HTML, no mention of a person."""
-    return _SPECIAL.sub(r"\\\1", safe(text[:_LONG]))
+    """Return text as it is, whatever it holds: no markup, no HTML, no mention of a person or an issue."""
+    return _MENTION.sub(r"\1&#8203;", _SPECIAL.sub(r"\\\1", cut(safe(text))))
 
 
 def _report(timeline: Timeline, others: Sequence[Timeline]) -> Iterator[str]:
@@ -49,24 +51,42 @@ def _report(timeline: Timeline, others: Sequence[Timeline]) -> Iterator[str]:
 
 
 def _failures(timeline: Timeline) -> Iterator[str]:
-    taken = blame(timeline.steps)
-    failed = [(i, step) for i, step in enumerate(timeline.steps) if step.outcome in ("failed", "unfinished")]
-    for index, step in sorted(failed, key=lambda item: (-taken.get(item[0], 0), item[0])):
-        more = f", taking {many(taken[index], 'object')} with it" if taken.get(index) else ""
-        yield f"* **{_escaped(str(step.step.ref))}** {_escaped(step.step.where)}{more}: {_escaped(step.cause)}"
-    for check in timeline.checks:
-        if check.level is not Level.INFO:
-            said = _escaped(f"{check.cause}; {check.remedy}")
-            yield f"* {_escaped(check.check)}: **{_escaped(check.subject)}** {said}"
-    failing = {step.step.ref for _, step in failed} | {s.step.ref for s in timeline.steps if s.outcome == "skipped"}
-    drift = [d for d in timeline.differences if d.ref not in failing]
-    for d in drift[:_DIFFERENCES]:
-        said = f" {d.path}: {d.found} instead of {d.wanted}" if d.what == "different" else f" {d.found}"
-        yield f"* {d.what}: **{_escaped(str(d.ref))}**{_escaped(said)}"
-    if len(drift) > _DIFFERENCES:
-        yield f"* {len(drift) - _DIFFERENCES} more differences in report.json"
-    if failed or drift or any(check.level is not Level.INFO for check in timeline.checks):
+    """Yield what went wrong, the gravest first; where it is much, behind a line that opens."""
+    said = [*_lost(timeline), *_checks(timeline), *_drift(timeline)]
+    if len(said) > _FEW:
+        yield from said[:_FEW]
+        rest = f"{len(said) - _FEW} more lines"
+        yield from ("", f"<details><summary>{rest}</summary>", "", *said[_FEW:], "", "</details>")
+    else:
+        yield from said
+    if said:
         yield ""
+
+
+def _lost(timeline: Timeline) -> Iterator[str]:
+    own = roots(timeline.steps)
+    for index, taken in own[:_FAILURES]:
+        step = timeline.steps[index]
+        more = f", taking {many(taken, 'object')} with it" if taken else ""
+        why = _escaped(step.why) or "no answer yet"
+        yield f"* **{_escaped(str(step.step.ref))}** {_escaped(step.step.where)}{more}: {why}"
+    if len(own) > _FAILURES:
+        yield f"* {len(own) - _FAILURES} more failures in report.json"
+
+
+def _checks(timeline: Timeline) -> Iterator[str]:
+    for check in sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)):
+        if check.level is not Level.INFO:
+            said = _escaped("; ".join(part for part in (check.cause, check.remedy) if part))
+            yield f"* {_escaped(check.check)}: **{_escaped(check.subject)}** {said}"
+
+
+def _drift(timeline: Timeline) -> Iterator[str]:
+    own = drift(timeline)
+    for d in own[:_DIFFERENCES]:
+        yield f"* {_escaped(d.what)}: **{_escaped(str(d.ref))}** {_escaped(told(d))}".rstrip()
+    if len(own) > _DIFFERENCES:
+        yield f"* {len(own) - _DIFFERENCES} more differences in report.json"
 
 
 def _chain(timeline: Timeline) -> Iterator[str]:
@@ -76,14 +96,17 @@ def _chain(timeline: Timeline) -> Iterator[str]:
     yield ""
     yield "| object | at | queued | applied | ready |"
     yield "|---|---:|---:|---:|---:|"
-    longest = sorted(timeline.chain, key=lambda link: -link.took)[:_LINKS]
-    for link in (link for link in timeline.chain if link in longest):
+    shown = longest(timeline.chain, _LINKS)
+    for link in (link for link in timeline.chain if link in shown):
         name = _escaped(str(timeline.steps[link.step].step.ref))
         parts = " | ".join(f"{part:.2f} s" for part in (link.at, link.queued, link.applying, link.becoming))
         yield f"| {name} | {parts} |"
-    if rest := [link for link in timeline.chain if link not in longest]:
+    if rest := [link for link in timeline.chain if link not in shown]:
         yield f"| {many(len(rest), 'shorter link')} | | | | {sum(link.took for link in rest):.2f} s |"
     yield ""
+    if found := [timeline.steps[index] for index in slowest(timeline.steps, _SLOW)]:
+        yield "Slowest: " + ", ".join(f"{_escaped(str(step.step.ref))} {seconds(step.took)}" for step in found)
+        yield ""
 
 
 def _provenance(timeline: Timeline) -> Iterator[str]:
@@ -92,8 +115,10 @@ def _provenance(timeline: Timeline) -> Iterator[str]:
         return
     yield "## How this was measured"
     yield ""
-    yield f"* {_escaped(pins(began.pins))}, {_escaped(began.time)}, dr {_escaped(began.dr)}, order: {began.order}"
-    yield f"* target {_escaped(began.target.context)}, {_escaped(began.target.version)}, identity {began.target.uid}"
+    yield f"* {_escaped(pins(began.pins))}, {_escaped(began.time)}, dr {_escaped(began.dr)}, order: {_escaped(began.order)}"
+    kind = "embedded cluster" if began.target.embedded else "context"
+    target = _escaped(f"{began.target.context}, {began.target.version}, identity {began.target.uid}")
+    yield f"* {kind} {target}"
     phases = ", ".join(
         f"{phase.value} {seconds(timeline.seconds(phase))}" for phase in Phase if timeline.seconds(phase)
     )
@@ -103,3 +128,5 @@ def _provenance(timeline: Timeline) -> Iterator[str]:
     yield f"* compared with git: {many(timeline.ended.verified if timeline.ended else 0, 'object')}"
     yield f"* repeat it: {_escaped(began.command)}"
     yield from (f"* simulated: {_escaped(what)}" for what in began.simulated)
+    if hint := following(timeline):
+        yield f"* next: {_escaped(hint)}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
-from dr.core.events import Phase
-from dr.core.model import Level
-from dr.core.timeline import Link, StepTime, Timeline, blame
+from dr.core.events import Differs, Phase
+from dr.core.model import LEVELS, Level
+from dr.core.timeline import Link, StepTime, Timeline, roots, slowest
 from dr.report.console import Line, line, many, pins, seconds
+from dr.report.findings import safe
 
 _FAILURES, _LINKS, _SLOW, _DIFFERENCES = 10, 8, 3, 10
 _LONG = 300
@@ -20,15 +22,18 @@ def lines(timeline: Timeline, *, detail: bool, against: Sequence[Timeline] = ())
     yield from _checks(timeline)
     yield from _differences(timeline, detail=detail)
     yield from _chain(timeline, detail=detail)
+    yield from _slowest(timeline)
     if detail:
         yield from _all(timeline)
     yield from _comparison([timeline, *against]) if against else ()
-    simulated = timeline.began.simulated if timeline.began else ()
-    if simulated and detail:
-        yield line(("simulated", "bold"))
-        yield from (line(f"  {what}") for what in simulated)
-    elif simulated:
-        yield line(("simulated  ", "dim"), (f"{len(simulated)} things, no node or container is real: --detail", "dim"))
+    yield from _simulated(timeline, detail=detail)
+    if hint := following(timeline):
+        yield line(("Next: ", "bold"), hint)
+
+
+def cut(text: str) -> str:
+    """Return at most 300 characters of a message from outside."""
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
 
 
 def verdict(timeline: Timeline) -> Line:
@@ -46,42 +51,77 @@ def verdict(timeline: Timeline) -> Line:
 
 
 def _counts(timeline: Timeline) -> str:
+    if timeline.steps and all(step.started is None and step.outcome == "unfinished" for step in timeline.steps):
+        return f"none of {many(len(timeline.steps), 'object')} was sent"
     said = [f"{timeline.count(o)} {o}" for o in ("failed", "skipped", "unfinished", "ready") if timeline.count(o)]
     return ", ".join(said) or "nothing was done"
 
 
+def following(timeline: Timeline) -> str:
+    """Return what to do next, as a command where there is one; "" when nothing is known of the run."""
+    began = timeline.began
+    if began is None:
+        return ""
+    repo = shlex.quote(began.pins[0].location) if began.pins else "REPO"
+    into = f"{repo} --to {shlex.quote(began.target.context)}"
+    own = roots(timeline.steps)
+    if timeline.passed:
+        return f"dr restore {repo} --to CONTEXT --dry-run" if began.target.embedded else f"dr verify {into}"
+    if timeline.ended is None or timeline.ended.outcome == "interrupted":
+        resumes = began.command.startswith("dr restore ") and "--resume" not in began.command
+        return f"{began.command} --resume" if resumes else began.command
+    if own:
+        return f"dr why {repo} {shlex.quote(_full(timeline.steps[own[0][0]]))}"
+    if bad := [check for check in timeline.checks if check.level is Level.ERROR and check.remedy]:
+        return f"{cut(bad[0].remedy)}; then {began.command}"
+    return began.command if began.target.embedded else f"dr verify {into}"
+
+
+def _full(step: StepTime) -> str:
+    ref = step.step.ref
+    return "/".join(part for part in (ref.kind, ref.namespace, ref.name) if part)
+
+
 def _failures(timeline: Timeline, *, detail: bool) -> Iterator[Line]:
-    taken = blame(timeline.steps)
-    failed = [(i, s) for i, s in enumerate(timeline.steps) if s.outcome in ("failed", "unfinished") and s.cause]
-    failed.sort(key=lambda item: (-taken.get(item[0], 0), item[0]))
-    shown = failed if detail else failed[:_FAILURES]
-    for index, step in shown:
-        more = (
-            f", and {many(taken[index], 'object')} that {'needs' if taken[index] == 1 else 'need'} it"
-            if taken.get(index)
-            else ""
-        )
+    own = roots(timeline.steps)
+    shown = own if detail else own[:_FAILURES]
+    for index, taken in shown:
+        step = timeline.steps[index]
+        more = f", and {many(taken, 'object')} that {'needs' if taken == 1 else 'need'} it" if taken else ""
         yield line(("✗ ", "red"), (f"{step.step.ref}", "bold"), f"  {step.step.where}{more}")
-        yield line(f"    {step.cause[:_LONG]}")
-    if len(failed) > len(shown):
-        yield line(f"… and {len(failed) - len(shown)} more failures (--detail shows all)")
+        yield line(f"    {cut(safe(step.why)) or 'no answer yet'}")
+        if step.waiting and step.waiting not in step.why:
+            yield line((f"    last waited for: {cut(safe(step.waiting))}", "dim"))
+    if len(own) > len(shown):
+        yield line(f"… and {len(own) - len(shown)} more failures (--detail shows all)")
 
 
 def _checks(timeline: Timeline) -> Iterator[Line]:
-    for check in timeline.checks:
+    for check in sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)):
         if check.level is not Level.INFO:
-            yield line(("! ", "yellow"), (f"{check.check}: {check.subject}", "bold"), f"  {check.cause[:_LONG]}")
-            yield line((f"    {check.remedy}", "dim"))
+            yield line(("! ", "yellow"), (f"{check.check}: {check.subject}", "bold"), f"  {cut(safe(check.cause))}")
+            if check.remedy:
+                yield line((f"    {cut(safe(check.remedy))}", "dim"))
+
+
+def drift(timeline: Timeline) -> list[Differs]:
+    """Return the differences of what did come back: that the rest is missing was said before."""
+    lost = {step.step.ref for step in timeline.steps if step.outcome != "ready"}
+    return [difference for difference in timeline.differences if difference.ref not in lost]
+
+
+def told(difference: Differs) -> str:
+    """Return what a difference is, after its object's name."""
+    if difference.what == "different":
+        return cut(safe(f"{difference.path}: {difference.found} instead of {difference.wanted}"))
+    return cut(safe(difference.found))
 
 
 def _differences(timeline: Timeline, *, detail: bool) -> Iterator[Line]:
-    # What was never restored is missing: that was said above.
-    failed = {step.step.ref for step in timeline.steps if step.outcome != "ready"}
-    own = [d for d in timeline.differences if d.ref not in failed]
+    own = drift(timeline)
     shown = own if detail else own[:_DIFFERENCES]
     for d in shown:
-        more = f" {d.path}: {d.found} instead of {d.wanted}" if d.what == "different" else f" {d.found}"
-        yield line((f"{d.what:9} ", "yellow"), f"{d.ref}{more}".rstrip())
+        yield line((f"{d.what:9} ", "yellow"), f"{d.ref} {told(d)}".rstrip())
     if len(own) > len(shown):
         yield line(f"… and {len(own) - len(shown)} more differences (--detail shows all)")
 
@@ -91,7 +131,7 @@ def _chain(timeline: Timeline, *, detail: bool) -> Iterator[Line]:
     if not links:
         return
     yield line(("critical chain", "bold"), "  what the end waited for, last first")
-    shown = links if detail else _longest(links)
+    shown = links if detail else longest(links, _LINKS)
     for link in links:
         if link in shown:
             step = timeline.steps[link.step].step
@@ -103,8 +143,29 @@ def _chain(timeline: Timeline, *, detail: bool) -> Iterator[Line]:
         yield line((f"  and {many(len(links) - len(shown), 'shorter link')}, {seconds(rest)} (--detail)", "dim"))
 
 
-def _longest(links: Sequence[Link]) -> list[Link]:
-    return sorted(links, key=lambda link: -link.took)[:_LINKS]
+def longest(links: Sequence[Link], count: int) -> frozenset[Link]:
+    """Return the links that took most."""
+    return frozenset(sorted(links, key=lambda link: (-link.took, link.step))[:count])
+
+
+def _slowest(timeline: Timeline) -> Iterator[Line]:
+    if found := [timeline.steps[index] for index in slowest(timeline.steps, _SLOW)]:
+        yield line(("slowest  ", "bold"), " · ".join(f"{step.step.ref} {seconds(step.took)}" for step in found))
+    if timeline.idle:
+        gap = max(timeline.idle, key=lambda g: g.ended - g.began)
+        whole = sum(g.ended - g.began for g in timeline.idle)
+        where = f"{seconds(whole)} without a step under way, the longest @{seconds(gap.began)}"
+        yield line(("idle  ", "bold"), f"{where} +{seconds(gap.ended - gap.began)}")
+
+
+def _simulated(timeline: Timeline, *, detail: bool) -> Iterator[Line]:
+    simulated = timeline.began.simulated if timeline.began else ()
+    if simulated and detail:
+        yield line(("simulated", "bold"))
+        yield from (line(f"  {cut(safe(what))}") for what in simulated)
+    elif simulated:
+        unreal = ", no node or container is real" if timeline.began and timeline.began.target.embedded else ""
+        yield line(("simulated  ", "dim"), (f"{many(len(simulated), 'thing')}{unreal}: --detail", "dim"))
 
 
 def _all(timeline: Timeline) -> Iterator[Line]:
