@@ -74,8 +74,12 @@ class Restore:
         self._queue: asyncio.PriorityQueue[tuple[float, int]] = asyncio.PriorityQueue()
         self._step_of = {_key(step.ref): index for index, step in enumerate(self._steps)}
         self._makers: dict[_Key, list[int]] = defaultdict(list)
+        for index, work in enumerate(assignment.work):
+            for made in work.makes:
+                self._makers[_key(made)].append(index)
         self._present: set[_Key] = set()
         self._bodies: dict[int, Body] = {}
+        self._early: dict[int, Body] = {}
         self._versions: dict[_Key, str] = {}
         self._generation: dict[int, int] = {}
         self._waiting: dict[int, str] = {}
@@ -199,10 +203,11 @@ class Restore:
         self._bodies[step] = stored
         ref = self._steps[step].ref
         for made in self._work[step].makes:
-            key = _key(made)
-            self._makers[key].append(step)
             self._watch(made.api_version, made.kind)
         verdict = await self._look(step, stored)
+        # A watch may have told of the object before the answer to its apply was read.
+        if early := self._early.pop(step, None):
+            await self._saw(early, gone=False)
         if step not in self._ends and (verdict is None or verdict.state is not State.CURRENT):
             self._watch(ref.api_version, ref.kind)
 
@@ -278,7 +283,11 @@ class Restore:
                 if step in self._bodies and not gone:
                     await self._look(step, self._bodies[step])
         index = self._step_of.get(key)
-        if index is None or index not in self._bodies or index in self._ends:
+        if index is None or index in self._ends:
+            return
+        if index not in self._bodies:
+            if index in self._began and not gone:
+                self._early[index] = body
             return
         if gone:
             self._wait(index, "was deleted")

@@ -224,6 +224,37 @@ def test_an_old_state_of_the_object_does_not_count_as_ready() -> None:
     assert restore(plan((deployment("d"), ())), Behind(), log, timeout=0.3).failed == (0,)
 
 
+class Hasty(FakeCluster):
+    """Its controllers are done, and its watches have told, before the answer to an apply arrives."""
+
+    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
+        stored, created = await super().apply(body, manager=manager)
+        if body["metadata"]["name"].startswith("late"):
+            made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "made", "namespace": "a"}}
+            self.put(made)
+            if body["kind"] == "Deployment":
+                self.put({**stored, "status": AVAILABLE})
+            await asyncio.sleep(0.05)
+        return stored, created
+
+
+def test_what_became_ready_before_its_apply_was_answered_is_not_waited_for() -> None:
+    rows = plan((deployment("first"), ()), (deployment("late"), [(0, EXISTS)]))
+
+    def becomes(body: Body) -> Body | None:
+        return AVAILABLE if body["metadata"]["name"] == "first" else None
+
+    assert restore(rows, Hasty(becomes=becomes), Memory(), timeout=1.0).passed
+
+
+def test_what_was_made_before_the_apply_of_its_maker_was_answered_is_not_waited_for() -> None:
+    other, secret = Ref("v1", "Secret", "a", "other"), Ref("v1", "Secret", "a", "made")
+    cluster = Hasty()
+    cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other", "namespace": "a"}})
+    rows = plan((config("first"), ()), (config("late"), [(0, READY)]), makes={0: other, 1: secret})
+    assert restore(rows, cluster, Memory(), timeout=1.0).passed
+
+
 def test_a_watch_that_breaks_is_begun_again() -> None:
     cluster, log = FakeCluster(becomes=available), Memory()
     cluster.watch_faults = [
