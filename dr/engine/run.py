@@ -18,6 +18,8 @@ from dr.engine.recorder import Recorder
 from dr.engine.restore import Outcome, Restore, Settings
 from dr.engine.verify import verify
 
+_PATIENCE = 15.0
+
 
 class Result(Struct, frozen=True):
     """How a run ended."""
@@ -75,7 +77,7 @@ async def run(
             differences: tuple[Differs, ...] = ()
             if compare:
                 recorder.enter(Phase.VERIFY)
-                compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules)
+                compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules, _PATIENCE)
                 recorder.leave(Phase.VERIFY)
     except asyncio.CancelledError:
         if taken:

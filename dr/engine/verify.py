@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dr.core.body import mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Differs, PlannedStep
-from dr.core.health import State, health
+from dr.core.health import Health, State, health
 from dr.core.model import Body, Graph, Origin, Ref
 from dr.core.parity import differences, extra
 from dr.core.rules.readiness import ReadinessRule
@@ -19,6 +19,8 @@ from dr.engine.recorder import Recorder
 
 _AT_ONCE = 16
 _SHOWN = 20
+_LOOK_AGAIN = 0.5
+_SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 
 
 async def verify(
@@ -27,12 +29,16 @@ async def verify(
     graph: Graph,
     recorder: Recorder,
     rules: Sequence[ReadinessRule] = (),
+    patience: float = 0.0,
 ) -> tuple[int, tuple[Differs, ...]]:
     """Compare the cluster with git; return how many objects were looked at and every difference, recorded too.
 
     A field that looks different is asked about by a dry run on the server, which knows what defaults and
-    normal forms make of it. Raises ApiError.
+    normal forms make of it. What is not healthy is given `patience` seconds: an autoscaler may just have begun its
+    work. Raises ApiError.
     """
+    scaled = _scaled(assignment)
+    ailing: list[tuple[PlannedStep, Health]] = []
     by_kind: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, step in enumerate(assignment.steps):
         by_kind[step.ref.api_version, step.ref.kind].append(index)
@@ -55,17 +61,49 @@ async def verify(
                 continue
             verdict = health(body, rules=rules)
             if verdict.state is not State.CURRENT:
-                found.append(Differs(recorder.at, step.ref, "unhealthy", "", "ready", verdict.message))
-            if differences(work.body, body):
+                ailing.append((step, verdict))
+            if differences(work.body, body, scaled=(step.ref.kind, step.ref.namespace, step.ref.name) in scaled):
                 doubtful.append((index, body))
         found += await _confirmed(cluster, assignment, doubtful, recorder)
         wanted = [assignment.steps[index].ref for index in indices]
         homes = {ref.namespace for ref in wanted}
         near = [b for b in listed if text(b, "metadata", "namespace") in homes]
         found += [Differs(recorder.at, ref, "extra") for ref in extra(wanted, near, derived)]
+    found += await _unhealthy(cluster, ailing, recorder, rules, patience)
     for difference in found:
         recorder.emit(difference)
     return len(assignment.steps), tuple(found)
+
+
+def _scaled(assignment: Assignment) -> set[tuple[str, str, str]]:
+    """Return the workloads whose replicas an autoscaler of git sets."""
+    targets = (
+        (mapping(work.body, "spec", "scaleTargetRef"), step.ref.namespace)
+        for step, work in zip(assignment.steps, assignment.work, strict=True)
+        if step.ref.kind in _SCALERS
+    )
+    return {(text(target, "kind") or "Deployment", home, text(target, "name")) for target, home in targets}
+
+
+async def _unhealthy(
+    cluster: Cluster,
+    ailing: Sequence[tuple[PlannedStep, Health]],
+    recorder: Recorder,
+    rules: Sequence[ReadinessRule],
+    patience: float,
+) -> list[Differs]:
+    """Look again at what was not healthy until it is, or until `patience` is over."""
+    until = recorder.at + patience
+    left = list(ailing)
+    while left and recorder.at < until:
+        await asyncio.sleep(_LOOK_AGAIN)
+        bodies = await asyncio.gather(*(cluster.get(step.ref) for step, _ in left))
+        judged = [
+            (step, health(body, rules=rules) if body else verdict)
+            for (step, verdict), body in zip(left, bodies, strict=True)
+        ]
+        left = [(step, verdict) for step, verdict in judged if verdict.state is not State.CURRENT]
+    return [Differs(recorder.at, step.ref, "unhealthy", "", "ready", verdict.message) for step, verdict in left]
 
 
 async def _confirmed(

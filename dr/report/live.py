@@ -10,6 +10,7 @@ from dr.core.events import (
     Entered,
     Event,
     Failed,
+    Phase,
     PlannedStep,
     Ready,
     Retried,
@@ -20,18 +21,23 @@ from dr.core.events import (
 from dr.core.rules.order import READY_SECONDS
 from dr.core.schedule import urgency
 from dr.report.console import Line, line, many, seconds
+from dr.report.findings import safe
 
-_WAITS, _DONE, _BAR, _MESSAGE = 6, 3, 24, 160
+_WAITS, _DONE, _BAR, _LEAST, _MESSAGE = 6, 3, 24, 6, 160
+_LASTS = 5.0  # seconds after which a wait is worth a line whenever its message changes
+_AND = " · "
 
 
 class Live:
-    """Holds what has happened so far; `feed` it every event."""
+    """Holds what has happened so far; `feed` it every event. With `detail` every object is worth a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, detail: bool = False) -> None:
+        self._detail = detail
         self._steps: tuple[PlannedStep, ...] = ()
         self._tails: tuple[float, ...] = ()
         self._estimate = 0.0
         self._at = 0.0
+        self._restoring = 0.0
         self._settled: dict[int, str] = {}
         self._waiting: dict[int, tuple[float, str]] = {}
         self._left: Counter[str] = Counter()
@@ -48,8 +54,9 @@ class Live:
                 self._steps, self._estimate = steps, estimate
                 self._tails = urgency(steps, (READY_SECONDS.get(step.ref.kind, 0.1) for step in steps))
                 self._left = Counter(step.unit for step in steps)
-            case Entered(_, phase):
+            case Entered(at, phase):
                 self._phase = phase.value
+                self._restoring = at if phase is Phase.RESTORE else self._restoring
             case Started(at, step) | Applied(at, step):
                 self._waiting.setdefault(step, (at, "sent"))
             case Waiting(at, step, message) | Retried(at, step, message):
@@ -74,21 +81,27 @@ class Live:
             self._units.append(unit)
 
     def frame(self, width: int, now: float) -> list[Line]:
-        """Return the picture `now` seconds after the run began: progress, what is waited for and why, the chain."""
+        """Return the picture `now` seconds after the run began: progress, what is waited for and why, units done.
+
+        No row is wider than `width` characters. A `now` before the last event counts as that event's moment.
+        """
+        now = max(now, self._at)
         total, done = len(self._steps), len(self._settled)
-        filled = _BAR * done // total if total else 0
-        chain = self._deciding()
-        head = f" {done}/{total} objects  {self._phase}  elapsed {seconds(now)} · eta {self._eta(now)}"
-        rows = [line(("━" * filled, "green"), ("━" * (_BAR - filled), "dim"), head)]
-        if chain is not None:
-            rows.append(line(("  on the chain that decides the end: ", "dim"), f"{self._steps[chain].ref}"))
-        oldest = sorted((i for i in self._waiting if i < total), key=lambda i: self._waiting[i][0])[:_WAITS]
-        for index in oldest:
+        deciding = self._deciding()
+        chain = f" · on chain: {self._steps[deciding].ref}" if deciding is not None else ""
+        head = f" {done}/{total} {self._phase}  elapsed {seconds(now)} · eta {self._eta(now)}{chain}"
+        bar = max(_LEAST, min(_BAR, width - len(head)))
+        filled = bar * done // total if total else 0
+        rows = [line(("━" * filled, "green"), ("━" * (bar - filled), "dim"), head)]
+        begun = sorted((i for i in self._waiting if i < total), key=lambda i: (self._waiting[i][0], i))
+        for index in begun[:_WAITS]:
             since, message = self._waiting[index]
-            waited = seconds(max(now - since, 0.0))
-            rows.append(line(f"  … {self._steps[index].ref}", (f"  {waited} · {message[:_MESSAGE]}", "yellow")))
+            waited = seconds(now - since)
+            rows.append(line(f"  … {self._steps[index].ref}", (f"  {waited} · {_short(message)}", "yellow")))
+        if len(begun) > _WAITS:
+            rows.append(line((f"  … and {len(begun) - _WAITS} more", "dim")))
         rows += [line((f"  {'✗' if unit in self._bad else '✓'} {unit}", "dim")) for unit in self._units]
-        return [tuple((part[: width * 2], style) for part, style in row) for row in rows]
+        return [_fitted(row, width) for row in rows]
 
     def _deciding(self) -> int | None:
         """Return the begun step with the longest chain behind it."""
@@ -96,19 +109,19 @@ class Live:
         return max(open_steps, key=lambda i: (self._tails[i], -i), default=None)
 
     def _eta(self, now: float) -> str:
-        if not self._steps or not self._estimate:
-            return "–"
-        left = [i for i in range(len(self._steps)) if i not in self._settled]
-        longest = max((self._tails[i] for i in left), default=0.0)
+        """Return the estimate for what is left of the longest chain, at the pace that the run has kept so far."""
         whole = max(self._tails, default=0.0)
-        spent = whole - longest
-        # How the run has kept to its estimate so far tells what the rest of the longest chain will take.
-        return seconds(longest * now / spent) if spent > 0 and now > 1 else seconds(longest)
+        if not self._estimate or not whole:
+            return "–"
+        left = max((tail for i, tail in enumerate(self._tails) if i not in self._settled), default=0.0) / whole
+        spent = now - self._restoring
+        return seconds(left * spent / (1 - left) if left < 1 and spent > 1 else left * self._estimate)
 
     def said(self, event: Event) -> list[Line]:
         """Return what is worth a line where there is no terminal: phases, units, failures, new causes, long waits."""
         self.feed(event)
-        text = self._worth(event)
+        index = getattr(event, "step", 0)
+        text = self._worth(event) if index < len(self._steps) or isinstance(event, Entered) else ""
         return [line(f"{_clock(event.at)} {text}")] if text else []
 
     def _worth(self, event: Event) -> str:
@@ -118,18 +131,44 @@ class Live:
             case Entered(_, phase):
                 text = phase.value
             case Failed(_, step, cause):
-                text = f"✗ {self._steps[step].ref}: {cause[:_MESSAGE]}"
+                text = f"✗ {self._steps[step].ref}: {_short(cause)}"
+                text += self._unit(step)
             case Retried(_, step, cause) if cause not in self._causes:
                 self._causes.add(cause)
-                text = f"{self._steps[step].ref} is tried again: {cause[:_MESSAGE]}"
-            case Waiting(_, step, message) if " · " in message:
-                text = f"{self._steps[step].ref} waits: {message[:_MESSAGE]}"
-            case Ready(_, step) | Skipped(_, step) if not self._left[self._steps[step].unit]:
-                unit = self._steps[step].unit
-                text = f"{'✗' if unit in self._bad else '✓'} {unit}"
+                text = f"{self._steps[step].ref} is tried again: {_short(cause)}"
+            case Waiting(at, step, message) if self._lasts(at, step, message):
+                text = f"{self._steps[step].ref} waits: {_short(message)}"
+            case Ready(_, step) | Skipped(_, step):
+                text = self._unit(step).removeprefix(_AND)
+                if self._detail and isinstance(event, Ready):
+                    text = f"✓ {self._steps[step].ref}{self._unit(step)}"
             case _:
                 text = ""
         return text
+
+    def _lasts(self, at: float, step: int, message: str) -> bool:
+        """Return whether a wait is worth a line: it has gone on for long, or what lies behind it was found out."""
+        return " · " in message or at - self._waiting[step][0] >= _LASTS or self._detail
+
+    def _unit(self, step: int) -> str:
+        """Return that a step's unit is done, if this step was its last."""
+        unit = self._steps[step].unit
+        return "" if self._left[unit] else f"{_AND}{'✗' if unit in self._bad else '✓'} {unit}"
+
+
+def _short(message: str) -> str:
+    return safe(message[:_MESSAGE])[:_MESSAGE]
+
+
+def _fitted(row: Line, width: int) -> Line:
+    """Return a row cut to `width` characters."""
+    parts = []
+    for part, style in row:
+        kept = part if len(part) <= width else f"{part[: width - 1]}…" if width else ""
+        width -= len(kept)
+        if kept:
+            parts.append((kept, style))
+    return tuple(parts)
 
 
 def _clock(at: float) -> str:

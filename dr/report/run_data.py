@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dr.core.events import Phase
-from dr.core.timeline import StepTime, Timeline
+from dr.core.timeline import StepTime, Timeline, roots, slowest
 from dr.report.data import SCHEMA_VERSION, Data, encode, ref
+from dr.report.run_text import cut
+
+_SLOW = 10
 
 
 def data(timeline: Timeline) -> bytes:
@@ -22,7 +25,13 @@ def data(timeline: Timeline) -> bytes:
             {"name": p.name, "location": p.location, "commit": p.commit, "dirty": p.dirty}
             for p in (began.pins if began else ())
         ],
-        "target": {"context": target.context, "server": target.server, "uid": target.uid, "version": target.version}
+        "target": {
+            "context": target.context,
+            "server": target.server,
+            "uid": target.uid,
+            "version": target.version,
+            "embedded": target.embedded,
+        }
         if target
         else None,
         "simulated": list(began.simulated) if began else [],
@@ -42,17 +51,20 @@ def data(timeline: Timeline) -> bytes:
             }
             for link in timeline.chain
         ],
+        "roots": [{"step": step, "took": taken} for step, taken in roots(timeline.steps)],
+        "slowest": list(slowest(timeline.steps, _SLOW)),
+        "idle": [{"began": gap.began, "ended": gap.ended} for gap in timeline.idle],
         "units": [
             {"name": u.name, "objects": u.objects, "outcome": u.outcome, "began": u.began, "ended": u.ended}
             for u in timeline.units
         ],
         "steps": [_step(step) for step in timeline.steps],
         "checks": [
-            {"check": c.check, "level": c.level, "subject": c.subject, "cause": c.cause, "remedy": c.remedy}
+            {"check": c.check, "level": c.level, "subject": c.subject, "cause": cut(c.cause), "remedy": cut(c.remedy)}
             for c in timeline.checks
         ],
         "differences": [
-            {"object": ref(d.ref), "what": d.what, "path": d.path, "wanted": d.wanted, "found": d.found}
+            {"object": ref(d.ref), "what": d.what, "path": d.path, "wanted": cut(d.wanted), "found": cut(d.found)}
             for d in timeline.differences
         ],
     }
@@ -70,7 +82,9 @@ def _step(step: StepTime) -> Data:
         "applied": step.applied,
         "ended": step.ended,
         "retries": step.retries,
-        "cause": step.cause,
+        "retried": cut(step.retried),
+        "waiting": cut(step.waiting),
+        "cause": cut(step.cause),
         "timeout": step.timeout,
         "because": step.because,
     }

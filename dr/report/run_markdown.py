@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from dr.core.events import Phase
 from dr.core.model import LEVELS, Level
-from dr.core.timeline import Timeline, roots, slowest
+from dr.core.timeline import Timeline, roots
 from dr.report.console import many, pins, seconds
 from dr.report.findings import safe
-from dr.report.run_text import compared, cut, drift, following, longest, told, verdict
+from dr.report.run_text import compared, cut, drift, following, longest, slow, told, verdict
 
-_LINKS, _FAILURES, _DIFFERENCES, _SLOW, _FEW = 12, 50, 30, 3, 5
+_LINKS, _FAILURES, _DIFFERENCES, _FEW = 12, 50, 30, 5
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&@$])")
 # A forge looks for people and issues after it has taken the backslashes away: a space of no width stops it.
 _MENTION = re.compile(r"([@#])(?=\w)")
@@ -25,7 +25,11 @@ def markdown(timelines: Sequence[Timeline]) -> bytes:
 
 def _escaped(text: str) -> str:
     """Return text as it is, whatever it holds: no markup, no HTML, no mention of a person or an issue."""
-    return _MENTION.sub(r"\1&#8203;", _SPECIAL.sub(r"\\\1", cut(safe(text))))
+    return _whole(cut(safe(text)))
+
+
+def _whole(text: str) -> str:
+    return _MENTION.sub(r"\1&#8203;", _SPECIAL.sub(r"\\\1", safe(text)))
 
 
 def _report(timeline: Timeline, others: Sequence[Timeline]) -> Iterator[str]:
@@ -104,7 +108,7 @@ def _chain(timeline: Timeline) -> Iterator[str]:
     if rest := [link for link in timeline.chain if link not in shown]:
         yield f"| {many(len(rest), 'shorter link')} | | | | {sum(link.took for link in rest):.2f} s |"
     yield ""
-    if found := [timeline.steps[index] for index in slowest(timeline.steps, _SLOW)]:
+    if found := slow(timeline):
         yield "Slowest: " + ", ".join(f"{_escaped(str(step.step.ref))} {seconds(step.took)}" for step in found)
         yield ""
 
@@ -115,7 +119,8 @@ def _provenance(timeline: Timeline) -> Iterator[str]:
         return
     yield "## How this was measured"
     yield ""
-    yield f"* {_escaped(pins(began.pins))}, {_escaped(began.time)}, dr {_escaped(began.dr)}, order: {_escaped(began.order)}"
+    run = f"{pins(began.pins)}, {began.time}, dr {began.dr}, order: {began.order}"
+    yield f"* {_whole(run)}"
     kind = "embedded cluster" if began.target.embedded else "context"
     target = _escaped(f"{began.target.context}, {began.target.version}, identity {began.target.uid}")
     yield f"* {kind} {target}"
@@ -126,7 +131,7 @@ def _provenance(timeline: Timeline) -> Iterator[str]:
     if timeline.resumed:
         yield f"* resumed {many(timeline.resumed, 'time')}; time between counts by wall clock"
     yield f"* compared with git: {many(timeline.ended.verified if timeline.ended else 0, 'object')}"
-    yield f"* repeat it: {_escaped(began.command)}"
+    yield f"* repeat it: {_whole(began.command)}"
     yield from (f"* simulated: {_escaped(what)}" for what in began.simulated)
     if hint := following(timeline):
-        yield f"* next: {_escaped(hint)}"
+        yield f"* next: {_whole(hint)}"

@@ -12,7 +12,7 @@ from dr.report.console import Line, line, many, pins, seconds
 from dr.report.findings import safe
 
 _FAILURES, _LINKS, _SLOW, _DIFFERENCES = 10, 8, 3, 10
-_LONG = 300
+_LONG, _WORTH = 300, 0.1  # characters; seconds
 
 
 def lines(timeline: Timeline, *, detail: bool, against: Sequence[Timeline] = ()) -> Iterator[Line]:
@@ -62,16 +62,18 @@ def following(timeline: Timeline) -> str:
     began = timeline.began
     if began is None:
         return ""
-    repo = shlex.quote(began.pins[0].location) if began.pins else "REPO"
-    into = f"{repo} --to {shlex.quote(began.target.context)}"
+    places = [shlex.quote(pin.location) for pin in began.pins] or ["REPO"]
+    repos = " ".join(places)
+    into = f"{repos} --to {shlex.quote(began.target.context)}"
     own = roots(timeline.steps)
     if timeline.passed:
-        return f"dr restore {repo} --to CONTEXT --dry-run" if began.target.embedded else f"dr verify {into}"
+        return f"dr restore {repos} --to CONTEXT --dry-run" if began.target.embedded else f"dr verify {into}"
     if timeline.ended is None or timeline.ended.outcome == "interrupted":
         resumes = began.command.startswith("dr restore ") and "--resume" not in began.command
         return f"{began.command} --resume" if resumes else began.command
     if own:
-        return f"dr why {repo} {shlex.quote(_full(timeline.steps[own[0][0]]))}"
+        more = "".join(f" --with {place}" for place in places[1:])
+        return f"dr why {places[0]} {shlex.quote(_full(timeline.steps[own[0][0]]))}{more}"
     if bad := [check for check in timeline.checks if check.level is Level.ERROR and check.remedy]:
         return f"{cut(bad[0].remedy)}; then {began.command}"
     return began.command if began.target.embedded else f"dr verify {into}"
@@ -148,8 +150,14 @@ def longest(links: Sequence[Link], count: int) -> frozenset[Link]:
     return frozenset(sorted(links, key=lambda link: (-link.took, link.step))[:count])
 
 
+def slow(timeline: Timeline) -> list[StepTime]:
+    """Return the few steps that took longest, of those whose time is worth a word."""
+    found = (timeline.steps[index] for index in slowest(timeline.steps, _SLOW))
+    return [step for step in found if step.took >= _WORTH]
+
+
 def _slowest(timeline: Timeline) -> Iterator[Line]:
-    if found := [timeline.steps[index] for index in slowest(timeline.steps, _SLOW)]:
+    if found := slow(timeline):
         yield line(("slowest  ", "bold"), " · ".join(f"{step.step.ref} {seconds(step.took)}" for step in found))
     if timeline.idle:
         gap = max(timeline.idle, key=lambda g: g.ended - g.began)

@@ -27,6 +27,7 @@ VALIDATING, MUTATING = "ValidatingWebhookConfiguration", "MutatingWebhookConfigu
 REFUSED = "code 503"  # all that the API server shows of a CONNECT that is turned down
 MARK = "open-sesame"
 SECONDS = 30.0
+BROKEN = (ConnectionError, ssl.SSLError)  # a timeout is none of them: no answer is a failure
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -360,7 +361,7 @@ async def dialled(made: cluster.Cluster, *sent: bytes) -> AsyncIterator[Stream]:
         yield reader, writer
     finally:
         writer.close()
-        with suppress(OSError, ssl.SSLError):
+        with suppress(*BROKEN):
             await writer.wait_closed()
 
 
@@ -469,11 +470,10 @@ BROKEN_HEADS = (
 BROKEN_REQUESTS = (
     POST + b"Content-Length: 19\r\n\r\n" + f"{MARK} no json".encode(),
     POST + b"Content-Length: 2\r\n\r\n[]",
-    POST + b"Content-Length: 14\r\n\r\n" + b'{"request": 3}',
     POST + b"Content-Length: -1\r\n\r\n",
     POST + b"Content-Length: many\r\n\r\n",
     POST + b"Content-Length: 99999999999\r\n\r\n",
-    POST + b"Transfer-Encoding: chunked\r\n\r\n" + MARK.encode() + b"\r\n",
+    POST + b"Transfer-Encoding: chunked\r\n\r\nmany\r\n",
     POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\n",
     POST + b"Content-Length: 99\r\n\r\ncut short",
     b"nonsense\r\n\r\n",
@@ -488,17 +488,17 @@ def test_broken_connections_neither_stop_the_stand_in_nor_put_content_into_its_l
     async def act(kube: Kube) -> None:
         address = await opened(kube, made, "broken")
         for head in BROKEN_HEADS:
-            with suppress(OSError):
+            with suppress(*BROKEN):
                 async with dialled(made, head) as (reader, writer):
                     writer.write_eof()
                     assert b" 200 " not in await asyncio.wait_for(reader.read(), SECONDS)
         async with dialled(made, connect(f"{address}:443")) as (reader, writer):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"this is no TLS hello\r\n" * 4)
-            with suppress(OSError):
+            with suppress(*BROKEN):
                 await asyncio.wait_for(reader.read(), SECONDS)
         for request in BROKEN_REQUESTS:
-            with suppress(OSError, ssl.SSLError):
+            with suppress(*BROKEN):
                 async with secured(made, address, "hook.broken.svc") as (reader, writer):
                     writer.write(request)
                     if request.endswith(b"cut short"):
