@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dr.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
 
     from dr.app.answer import Answer
     from dr.core.events import Event
@@ -82,7 +82,7 @@ def watching() -> Iterator[Callable[[Event], None]]:
     console = Console(stderr=True, highlight=False)
     frame = _Frame(picture)
     with Live(frame, console=console, refresh_per_second=_REFRESH, transient=True):
-        yield picture.feed
+        yield frame.feed
 
 
 class _Frame:
@@ -95,9 +95,13 @@ class _Frame:
         self._clock = monotonic
         self._began = monotonic()
 
-    def __rich__(self) -> RenderableType:
-        from rich.console import Group
+    def feed(self, event: Event) -> None:
+        """Take an event in, and set the picture's clock by it."""
+        self._began = self._clock() - event.at
+        self._picture.feed(event)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        lines = self._picture.frame(80, self._clock() - self._began)
-        return Group(*(Text.assemble(*line, no_wrap=True, overflow="ellipsis") for line in lines))
+        for line in self._picture.frame(options.max_width, self._clock() - self._began):
+            yield Text.assemble(*line, no_wrap=True, overflow="ellipsis")

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from dr.app.clusters import binaries, bring_up
 from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.core.errors import LockError, UsageError
-from dr.core.events import Began, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Left, Phase, Resumed, Target
 from dr.core.timeline import Timeline, fold
 from dr.core.work import Assignment, assign, reordered, select
 from dr.engine.dry_run import Answered, Would, dry_run
@@ -140,7 +141,7 @@ def restore(
         if resume:
             folder, before = interrupted(options.reports, found.uid)
             applied = carried_over(before, found, assignment.digest)
-            elapsed = before[-1].at if before else 0.0
+            elapsed = _elapsed(before, clock)
         else:
             folder = new_run(options.reports, f"{_name(loaded)}-{found.context}")
         began = _began(folder.name, found, assignment, loaded, clock)
@@ -178,6 +179,13 @@ async def _ended(running: Any, emit: Watcher, at: Callable[[], float]) -> Result
         emit(Ended(at(), outcome="interrupted"))
         raise
     return result
+
+
+def _elapsed(before: Sequence[AnyEvent], clock: SystemClock) -> float:
+    """Return the seconds since an interrupted run began, by wall time; never less than its log tells."""
+    began = next(event for event in before if isinstance(event, Began))
+    since = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(began.time)
+    return max(since.total_seconds(), before[-1].at)
 
 
 def lock_of(found: Target) -> str:
