@@ -29,7 +29,7 @@ def commands() -> Iterator[str]:
         ("0", "the answer was given, the restore passed; `lint`: nothing at or above `--fail-on`"),
         ("1", "something did not come back or differs from git; `lint`: a finding at or above `--fail-on`"),
         ("2", "the call cannot be carried out as written, or dr.yaml is wrong"),
-        ("3", "a tool or the infrastructure failed: git, kubectl, a repo or a cluster that cannot be reached or is held"),
+        ("3", "a tool or the infrastructure failed: git, kubectl, a repo or cluster that cannot be reached or is held"),
         ("130", "interrupted; what was begun is cleaned up and written down"),
     )
 

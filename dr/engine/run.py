@@ -77,7 +77,9 @@ async def run(
             differences: tuple[Differs, ...] = ()
             if compare:
                 recorder.enter(Phase.VERIFY)
-                compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules, _PATIENCE)
+                compared, differences = await verify(
+                    cluster, assignment, graph, recorder, settings.rules, _PATIENCE if outcome.passed else 0.0
+                )
                 recorder.leave(Phase.VERIFY)
     except asyncio.CancelledError:
         if taken:

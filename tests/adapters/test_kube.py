@@ -177,7 +177,8 @@ class Watched:
     """A server whose watches say, one after the other, what `streams` holds; its lists what `listed` holds."""
 
     def __init__(self, listed: list[list[dict[str, Any]]], streams: list[Any]) -> None:
-        self.listed, self.streams, self.lists, self.since = listed, streams, 0, []
+        self.listed, self.streams, self.lists = listed, streams, 0
+        self.since: list[str] = []
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
@@ -185,13 +186,14 @@ class Watched:
             self.lists += 1
             return web.json_response({"metadata": {"resourceVersion": "10"}, "items": items})
         self.since.append(request.query["resourceVersion"])
-        stream = self.streams.pop(0) if self.streams else None
+        stream: Any = self.streams.pop(0) if self.streams else None
         if isinstance(stream, int):
             return web.json_response({"message": "too old", "reason": "Expired", "code": stream}, status=stream)
         response = web.StreamResponse()
         await response.prepare(request)
         if stream is None:
             await asyncio.sleep(30)
+            return response
         await response.write(stream)
         if request.transport and stream.endswith(b"CUT\n"):
             request.transport.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,8 +114,8 @@ def test_a_run_that_has_passed_is_not_resumed_nor_one_before_it(tmp_path: Path) 
 def test_the_log_is_appended_to_and_never_rewritten(tmp_path: Path) -> None:
     run_of(tmp_path, "a", passed=False)
     before = (tmp_path / EVENTS).read_bytes()
-    inode = os.stat(tmp_path / EVENTS).st_ino
+    inode = (tmp_path / EVENTS).stat().st_ino
     with EventLog(tmp_path) as log:
         log.append(Ready(2.0, 1))
     assert (tmp_path / EVENTS).read_bytes().startswith(before)
-    assert os.stat(tmp_path / EVENTS).st_ino == inode
+    assert (tmp_path / EVENTS).stat().st_ino == inode

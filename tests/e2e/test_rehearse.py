@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.embedded import binaries
 
 from dr.adapters import cache
+from dr.adapters.store import events
+from dr.core.timeline import fold
+from tests.embedded import binaries
 
 DR = str(Path(sys.executable).parent / "dr")
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -82,7 +84,7 @@ def test_a_wrong_order_really_ends_in_rejected_objects_and_pods_that_hang(
     code, run, _ = rehearse(tmp_path, FIXTURES / "orders" / repo, "--against", "kubectl", "--timeout", "8")
     assert code == 0, "our order brings it back"
     assert not by_outcome(run, "failed")
-    naive = json.loads((_events(tmp_path, "kubectl")))
+    naive = json.loads(_events(tmp_path, "kubectl"))
     failed = {name: cause for name, (cause, timeout) in naive.items() if not timeout}
     assert failed.keys() == rejected.keys()
     assert all(rejected[name] in cause for name, cause in failed.items())
@@ -91,9 +93,6 @@ def test_a_wrong_order_really_ends_in_rejected_objects_and_pods_that_hang(
 
 def _events(tmp_path: Path, order: str) -> str:
     """Return the failures of the run in another order, as JSON: name to cause and whether it hung."""
-    from dr.adapters.store import events
-    from dr.core.timeline import fold
-
     folder = next(path for path in (tmp_path / "reports").glob("*/") if path.name.endswith(order))
     failed = [step for step in fold(events(folder)).steps if step.outcome == "failed"]
     return json.dumps({f"{s.step.ref.kind}/{s.step.ref.name}": (s.cause, s.timeout) for s in failed})

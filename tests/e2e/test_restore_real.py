@@ -14,18 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
 import yaml
 from aiohttp import web
-from tests.embedded import running
 
 from dr.adapters.kube import Kube
 from dr.adapters.store import events
+from dr.app import restores
 from dr.core.events import AnyEvent, Applied, Began, Differs, Failed, Operation, Ready, Retried, Skipped, Started
+from dr.core.model import Ref
 from dr.local import cluster
+from tests.embedded import running
 
 DR = str(Path(sys.executable).parent / "dr")
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
@@ -89,6 +91,7 @@ def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None,
     group = f"{name}.example"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    crd_names = {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"}
     bodies: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
         {
@@ -98,7 +101,7 @@ def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None,
             "spec": {
                 "group": group,
                 "scope": "Namespaced",
-                "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+                "names": crd_names,
                 "versions": [version],
             },
         },
@@ -109,8 +112,8 @@ def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None,
         bodies.append({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"password": "hunter2"}})
     for n in range(links):
         said = {"config.kubernetes.io/depends-on": f"/namespaces/{name}/ConfigMap/link-{n - 1}"} if n else {}
-        meta = {"name": f"link-{n}", "namespace": name, "annotations": said}
-        bodies.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"number": str(n)}})
+        own = {"name": f"link-{n}", "namespace": name, "annotations": said}
+        bodies.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": own, "data": {"number": str(n)}})
     (folder / "all.yaml").write_text(yaml.safe_dump_all([*bodies, *(extra or [])]))
     (folder / "dr.yaml").write_text("# a repo by itself\n")
     return folder
@@ -214,7 +217,7 @@ def test_an_object_that_never_becomes_ready_costs_only_what_hangs_on_it(
     call: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     said = {"config.kubernetes.io/depends-on": "/namespaces/never/PersistentVolumeClaim/data"}
-    needs = {
+    needs: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "needs", "namespace": "never", "annotations": said},
@@ -320,7 +323,7 @@ class Faulty:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Faulty:
+    def __enter__(self) -> Self:
         self.thread.start()
         assert self.ready.wait(10)
         return self
@@ -359,27 +362,21 @@ class Faulty:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         fate = self.dice.random()
         watching = "watch" in request.query
-        if request.method == "PATCH" and fate < 0.35:
-            self.injected += 1
-            if fate < 0.07:
-                return status(409, "Conflict")
-            if fate < 0.14:
-                return status(429, "TooManyRequests", {"Retry-After": "0"})
-            if fate < 0.21:
-                return status(500, "InternalError")
-            if fate < 0.28 and request.transport:
-                request.transport.close()  # before the server has seen it
-                return web.Response()
-            response = await self._forward(request)  # after the server has done it
-            if request.transport:
-                request.transport.close()
-            return response
-        if watching and fate < 0.4:
-            self.injected += 1
+        failing = (request.method == "PATCH" and fate < 0.35) or (watching and fate < 0.4)
+        self.injected += failing
+        if failing and watching:
             return status(410, "Expired") if fate < 0.2 else status(503, "ServiceUnavailable")
+        if failing and fate < 0.21:
+            answers = ((409, "Conflict"), (429, "TooManyRequests"), (500, "InternalError"))
+            return status(*answers[int(fate / 0.07)], {"Retry-After": "0"})
         if watching:
             await asyncio.sleep(self.dice.uniform(0, 0.5))
-        return await self._forward(request, cut=watching and fate < 0.8)
+        # The connection drops before the server has seen the request, or after it has done what was asked.
+        lost = failing and fate < 0.28
+        response = web.Response() if lost else await self._forward(request, cut=watching and fate < 0.8)
+        if failing and request.transport:
+            request.transport.close()
+        return response
 
     async def _forward(self, request: web.Request, *, cut: bool = False) -> web.StreamResponse:
         skipped = {"host", "content-length", "transfer-encoding", "accept-encoding"}
@@ -454,15 +451,11 @@ def test_a_context_that_was_pointed_elsewhere_between_plan_and_apply_is_refused(
         assert "nothing was changed" in out.replace("\n", " ")
 
         # Pointed elsewhere while the name was being typed.
-        from dr.app import restores
-
         point(embedded)
         reading = {"path": "", "env": "", "config": None, "max_file_size": 32}
         os.environ["KUBECONFIG"] = str(config)
 
         async def label() -> None:
-            from dr.core.model import Ref
-
             for made in (embedded, other):
                 async with Kube(made.access) as kube:
                     body = {"metadata": {"labels": {"dr.dev/embedded": None}}}

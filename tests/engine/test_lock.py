@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.engine.fake_cluster import FakeCluster
 
 from dr.core.errors import ApiError, LockError
 from dr.core.events import Target
-from dr.engine.lock import held, same_cluster
+from dr.engine.lock import _lease, held, same_cluster
+from tests.engine.fake_cluster import FakeCluster
 
 HERE = Target("prod", "https://a", "uid-1", "ca-1")
 
@@ -86,8 +86,6 @@ def test_a_resumed_run_takes_its_own_hold_up_at_once() -> None:
 
 def left(cluster: FakeCluster, holder: str, clock: Clock) -> None:
     """Leave a Lease as a run does that was killed."""
-    from dr.engine.lock import _lease
-
     cluster.put(_lease(holder, clock))
 
 

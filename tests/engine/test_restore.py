@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.engine.fake_cluster import FakeCluster
 
 from dr.core.errors import ApiError, StoreError
-from dr.core.events import AnyEvent, Applied, Event, Failed, Operation, PlannedStep, Ready, Retried, Skipped, Started
+from dr.core.events import (
+    AnyEvent,
+    Applied,
+    Event,
+    Failed,
+    Operation,
+    PlannedStep,
+    Ready,
+    Retried,
+    Skipped,
+    Started,
+    decode,
+    encode,
+)
 from dr.core.model import Body, Ref, Strength
 from dr.core.work import Assignment, Work
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Outcome, Restore, Settings
+from tests.engine.fake_cluster import FakeCluster
 
 READY, EXISTS, SOFT = Strength.READY, Strength.EXISTS, Strength.SOFT
 
@@ -298,10 +312,8 @@ def test_a_resumed_run_applies_nothing_again_and_ends_the_same(room: int) -> Non
         (deployment("c"), [(1, READY)]),
         (config("d"), [(2, READY)]),
     )
-    try:
+    with suppress(StoreError):
         restore(rows, cluster, first)
-    except StoreError:
-        pass
     outcome = restore(rows, cluster, second, applied=state(first))
     assert outcome.ready == (0, 1, 2, 3)
     # Only what was sent when the log filled up may be sent twice, with the same content.
@@ -345,8 +357,6 @@ def test_an_order_without_waiting_sends_in_its_order_and_never_twice() -> None:
 
 
 def test_every_event_is_known_to_the_log_format() -> None:
-    from dr.core.events import decode, encode
-
     log = Memory()
     restore(plan((deployment("b"), ())), FakeCluster(becomes=available), log)
     back: list[AnyEvent] = list(decode(map(encode, log.events)))

@@ -14,14 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.embedded import binaries, running
 
 from dr.adapters.kube import Access, Kube
 from dr.core.errors import ApiError, NotFound, UsageError
 from dr.core.model import Ref
 from dr.core.simulated import Simulation
 from dr.local import cluster
+from tests.embedded import binaries, running
 
 DR = str(Path(sys.executable).parent / "dr")
 
@@ -76,7 +77,7 @@ def test_it_listens_on_loopback_only(made: cluster.Cluster) -> None:
     for pid in mine:
         for link in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                target = os.readlink(link)
+                target = str(link.readlink())
             except OSError:
                 continue
             inode = target.removeprefix("socket:[").removesuffix("]")
@@ -215,8 +216,6 @@ def test_a_cluster_that_is_not_there_is_named_with_those_that_are(made: cluster.
 
 def test_stand_ins_refuse_a_cluster_that_is_not_embedded(tmp_path: Path) -> None:
     record = cluster.Record("x", "v", "https://10.1.2.3:6443", "", 1, str(tmp_path))
-    import msgspec
-
     (tmp_path / "cluster.json").write_bytes(msgspec.json.encode(record))
     argv = [sys.executable, "-m", "dr.local.simulated", str(tmp_path), str(tmp_path / "s")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)

@@ -19,12 +19,13 @@ from dr.core.errors import ApiError
 from dr.core.model import Body, Ref
 from dr.local import cluster
 from dr.local.pki import Authority
+from dr.local.simulated.webhooks import serve
 from tests.embedded import running
 
 T = TypeVar("T")
 HOOKS, CRDS, APIS = "admissionregistration.k8s.io/v1", "apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1"
 VALIDATING, MUTATING = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
-REFUSED = "code 503"  # all that the API server shows of a CONNECT that is turned down
+REFUSED = "no endpoints available"
 MARK = "open-sesame"
 SECONDS = 30.0
 BROKEN = (ConnectionError, ssl.SSLError)  # a timeout is none of them: no answer is a failure
@@ -63,13 +64,13 @@ async def home(kube: Kube, name: str) -> str:
     return str(created["spec"]["clusterIP"])
 
 
-async def backend(kube: Kube, name: str, *, ready: bool | None = True) -> None:
+async def backend(kube: Kube, name: str, *, ready: bool | None = True, port: str = "https") -> None:
     """Put an endpoint behind the Service of a namespace."""
     metadata = {"namespace": name, "name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}}
     endpoint = {"addresses": ["10.0.0.9"], "conditions": {} if ready is None else {"ready": ready}}
     slices = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
-    port = {"name": "https", "port": 9443, "protocol": "TCP"}
-    await kube.apply({**slices, "addressType": "IPv4", "endpoints": [endpoint], "ports": [port]}, manager="test")
+    ports = [{"name": port, "port": 9443, "protocol": "TCP"}]
+    await kube.apply({**slices, "addressType": "IPv4", "endpoints": [endpoint], "ports": ports}, manager="test")
 
 
 async def no_backend(kube: Kube, name: str) -> None:
@@ -338,6 +339,32 @@ def test_an_aggregated_api_is_available_only_while_its_service_has_endpoints(mad
     run(made, act)
 
 
+def test_an_aggregated_api_that_git_trusts_unchecked_can_be_applied_again(made: cluster.Cluster) -> None:
+    ref = Ref(APIS, "APIService", "", "v1.tides.example.com")
+    unchecked = api_service("tides", "tides.example.com")
+    unchecked["spec"]["insecureSkipTLSVerify"] = True
+
+    async def act(kube: Kube) -> Body:
+        async def served() -> Any:
+            try:
+                return (await kube.call("GET", "/apis/tides.example.com/v1"))[1]["resources"]
+            except ApiError as error:
+                return error.status
+
+        await home(kube, "tides")
+        await backend(kube, "tides")
+        await kube.apply(unchecked, manager="git")
+        try:
+            assert await until(served, lambda found: found == []) == []
+            return (await kube.apply(unchecked, manager="git"))[0]
+        finally:
+            await kube.delete(ref)
+
+    spec = run(made, act)["spec"]
+    assert spec["insecureSkipTLSVerify"] is True
+    assert "caBundle" not in spec
+
+
 def egress(made: cluster.Cluster) -> Path:
     return Path(made.record.sockets) / "egress.sock"
 
@@ -417,7 +444,7 @@ def test_a_connection_that_stays_open_is_answered_no_longer_than_its_backend_is_
             assert await until(lambda: said(made, f"{address}:443"), lambda status: status == 503) == 503
             writer.write(review("three"))
             status, found = await answer(reader)
-            assert (status, "no endpoints available" in found) == (503, True)
+            assert (status, REFUSED in found) == (503, True)
             assert await reader.read() == b""
 
     run(made, act)
@@ -448,6 +475,50 @@ def test_a_body_in_chunks_is_read_whole(made: cluster.Cluster) -> None:
     run(made, act)
 
 
+def test_a_port_that_nothing_listens_on_is_refused_though_another_port_of_the_service_is_ready(
+    made: cluster.Cluster,
+) -> None:
+    async def act(kube: Kube) -> None:
+        address = await opened(kube, made, "ports")
+        assert await said(made, f"{address}:8443") == 503
+        await backend(kube, "ports", port="metrics")
+        assert await until(lambda: said(made, f"{address}:443"), lambda status: status == 503) == 503
+
+    run(made, act)
+
+
+def test_cancelled_it_ends_though_a_connection_is_open(made: cluster.Cluster, tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    socket.touch()  # left over by one that was killed
+
+    async def act(kube: Kube) -> bytes:
+        async def accepted() -> str:
+            try:
+                reader, writer = await asyncio.open_unix_connection(socket)
+            except ConnectionError:
+                return ""
+            writer.write(connect(f"{address}:443"))
+            opened_last[:] = [(reader, writer)]
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if " 200 " not in head:
+                writer.close()
+            return head
+
+        opened_last: list[Stream] = []
+        address = await opened(kube, made, "cancelled")
+        played = asyncio.create_task(serve(kube, Authority(made.folder / "pki", ""), socket))
+        assert " 200 " in await until(accepted, lambda head: " 200 " in head)
+        played.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(played, SECONDS)
+        reader, writer = opened_last[0]
+        left = await asyncio.wait_for(reader.read(), SECONDS)
+        writer.close()
+        return left
+
+    assert run(made, act) == b""
+
+
 POST = b"POST /admit HTTP/1.1\r\nHost: hook\r\n"
 BROKEN_HEADS = (
     b"\x00\xff\xfe\r\n\r\n",
@@ -465,7 +536,7 @@ BROKEN_REQUESTS = (
     POST + b"Content-Length: -1\r\n\r\n",
     POST + b"Content-Length: many\r\n\r\n",
     POST + b"Content-Length: 99999999999\r\n\r\n",
-    POST + b"Transfer-Encoding: chunked\r\n\r\nmany\r\n",
+    POST + b"Transfer-Encoding: chunked\r\n\r\n" + MARK.encode() + b"\r\n",
     POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffff\r\n",
     POST + b"Content-Length: 99\r\n\r\ncut short",
     b"nonsense\r\n\r\n",

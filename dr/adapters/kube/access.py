@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def contexts(path: Path | None = None) -> tuple[str, ...]:
     """Return the names of the contexts of a kubeconfig (default: as kubectl finds it); none where there is no file."""
     config = _loader()
     try:
-        found, _ = config.list_kube_config_contexts(str(path) if path else None)
+        found, _ = config.list_kube_config_contexts(_files(path))
     except config.ConfigException:
         return ()
     return tuple(sorted(context["name"] for context in found))
@@ -67,7 +68,7 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
 
     config, settings = _loader(), client.Configuration()
     try:
-        config.load_kube_config(str(path) if path else None, context, settings, persist_config=False)
+        config.load_kube_config(_files(path), context, settings, persist_config=False)
     except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
         known = contexts(path)
         there = f"the kubeconfig has {', '.join(known)}" if known else "there is no kubeconfig, or it has no contexts"
@@ -89,3 +90,8 @@ def _loader() -> Any:
     from kubernetes import config  # noqa: PLC0415 - as above
 
     return config
+
+
+def _files(path: Path | None) -> str | None:
+    """Return where kubeconfigs are, as the environment says now: the client's own answer is as old as its import."""
+    return str(path) if path else os.environ.get("KUBECONFIG") or None

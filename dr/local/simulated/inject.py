@@ -43,8 +43,6 @@ class Injector:
                 for path, bundle in lacking
             ),
         ]
-        if kind[1] == "APIService" and get(body, "spec", "insecureSkipTLSVerify"):
-            operations.append({"op": "add", "path": "/spec/insecureSkipTLSVerify", "value": False})
         path = f"/apis/{kind[0]}/{_KINDS[kind]}/{ref.name}"
         self._watches.do(f"CA of {ref}", lambda: self._watches.kube.call("PATCH", path, operations, _PATCH))
 
@@ -57,7 +55,8 @@ def _bundles(body: Body) -> Iterator[tuple[str, str]]:
     conversion = mapping(body, "spec", "conversion", "webhook", "clientConfig")
     if mapping(conversion, "service"):
         yield "/spec/conversion/webhook/clientConfig", _text(conversion)
-    if text(body, "kind") == "APIService" and mapping(body, "spec", "service"):
+    # The API server refuses a CA beside insecureSkipTLSVerify: with ours in it, git's could not be applied again.
+    if mapping(body, "spec", "service") and not get(body, "spec", "insecureSkipTLSVerify"):
         yield "/spec", _text(mapping(body, "spec"))
 
 

@@ -34,34 +34,44 @@ async def serve(kube: Kube, authority: Authority, socket: Path) -> None:
         Injector(watches, authority.pem.decode())
         proxy = Proxy(services, authority)
         await asyncio.to_thread(socket.unlink, missing_ok=True)
-        server = await asyncio.start_unix_server(proxy.connected, socket, limit=_HEAD)
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # In the group, so that no open connection keeps a server alive that has been cancelled.
+            tasks.create_task(proxy.connected(reader, writer))
+
+        server = await asyncio.start_unix_server(connected, socket, limit=_HEAD)
         await asyncio.to_thread(socket.chmod, 0o600)
         async with server:
             await server.serve_forever()
 
 
 class Services:
-    """Which Service has which address, and which has ready endpoints."""
+    """Which Service has which address, and which of its ports have ready endpoints."""
 
     def __init__(self, watches: Watches) -> None:
         self._by_address: dict[str, Name] = {}
-        self._slices: dict[Name, dict[str, int]] = {}
+        self._ports: dict[Name, dict[int, str]] = {}
+        self._slices: dict[Name, dict[str, frozenset[str]]] = {}
         watches.follow("v1", "Service", self._service)
         watches.follow("discovery.k8s.io/v1", "EndpointSlice", self._slice)
 
     def _service(self, change: Change) -> None:
-        address = text(change.body, "spec", "clusterIP")
+        name, address = name_of(change.body), text(change.body, "spec", "clusterIP")
         if change.gone:
-            self._by_address.pop(address, None)
-        elif address:
-            self._by_address[address] = name_of(change.body)
+            self._ports.pop(name, None)
+            if self._by_address.get(address) == name:
+                del self._by_address[address]
+            return
+        self._ports[name] = {p["port"]: text(p, "name") for p in items(change.body, "spec", "ports") if _tcp(p)}
+        if address:
+            self._by_address[address] = name
 
     def _slice(self, change: Change) -> None:
-        body = change.body
-        owner = (name_of(body)[0], text(body, "metadata", "labels", "kubernetes.io/service-name"))
-        ready = [e for e in items(body, "endpoints") if get(e, "conditions", "ready") is not False]
-        counts = self._slices.setdefault(owner, {})
-        counts[name_of(body)[1]] = 0 if change.gone else len(ready)
+        namespace, name = name_of(change.body)
+        ready = any(get(e, "conditions", "ready") is not False for e in items(change.body, "endpoints"))
+        ports = frozenset(text(p, "name") for p in items(change.body, "ports") if _tcp(p))
+        owner = (namespace, text(change.body, "metadata", "labels", "kubernetes.io/service-name"))
+        self._slices.setdefault(owner, {})[name] = ports if ready and not change.gone else frozenset()
 
     def behind(self, host: str) -> Name | None:
         """Return the Service at an address: a cluster IP, or `name.namespace.svc`."""
@@ -70,9 +80,14 @@ class Services:
         name, _, rest = host.partition(".")
         return (rest.split(".")[0], name) if rest else None
 
-    def ready(self, service: Name) -> bool:
-        """Return whether a Service has a ready endpoint."""
-        return any(self._slices.get(service, {}).values())
+    def ready(self, service: Name, port: int) -> bool:
+        """Return whether a port of a Service has a ready endpoint: a slice's port is a Service's of the same name."""
+        wanted = self._ports.get(service, {}).get(port)
+        return any(wanted in ports for ports in self._slices.get(service, {}).values())
+
+
+def _tcp(port: Body) -> bool:
+    return (text(port, "protocol") or "TCP") == "TCP"
 
 
 class Proxy:
@@ -87,24 +102,27 @@ class Proxy:
         """Serve one connection of the API server; whatever goes wrong with it ends it alone."""
         try:
             await self._tunnel(reader, writer)
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
-            if not isinstance(error, asyncio.IncompleteReadError | ConnectionError):
-                complain("webhook connection", error)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        except Exception as error:  # noqa: BLE001 - nor may it end the others
+            complain("webhook connection", error)
         finally:
             writer.close()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         method, target, *_ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-        service = self._services.behind(target.rpartition(":")[0]) if method == "CONNECT" else None
-        if service is None or not self._services.ready(service):
+        host, _, number = target.rpartition(":")
+        port = _size(number, 10, 65535)
+        service = self._services.behind(host) if method == "CONNECT" else None
+        if service is None or not self._services.ready(service, port):
             await _say(writer, 503, b"no endpoints available for this service\n", "text/plain")
             return
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await writer.drain()
         await writer.start_tls(self._context(service))
         async for first, body in _requests(reader):
-            if not self._services.ready(service):
+            if not self._services.ready(service, port):
                 await _say(writer, 503, b"no endpoints available for this service\n", "text/plain")
                 return
             status, answer = _answer(first, body)
@@ -136,23 +154,29 @@ async def _requests(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, by
         if "chunked" in headers.get("transfer-encoding", ""):
             body = await _chunks(reader)
         else:
-            length = int(headers.get("content-length") or 0)
-            if not 0 <= length <= _BODY:
-                raise ValueError(f"a body of {length} bytes")
-            body = await reader.readexactly(length)
+            body = await reader.readexactly(_size(headers.get("content-length") or "0", 10, _BODY))
         yield first, body
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:
     found = b""
     while True:
-        size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
-        if not 0 <= size <= _BODY - len(found):
-            raise ValueError("a body that is too long")
+        size = _size((await reader.readuntil(b"\r\n")).split(b";")[0], 16, _BODY - len(found))
         chunk = await reader.readexactly(size + 2)
         if not size:
             return found
         found += chunk[:-2]
+
+
+def _size(said: str | bytes, base: int, most: int) -> int:
+    """Return a number that the other side says; what is none is not repeated: it may be an object's content."""
+    try:
+        size = int(said, base)
+    except ValueError:
+        raise ValueError("a length or port that is no number") from None
+    if not 0 <= size <= most:
+        raise ValueError(f"{size} where at most {most} is possible")
+    return size
 
 
 def _answer(first: str, body: bytes) -> tuple[int, Any]:
@@ -179,7 +203,9 @@ def _answer(first: str, body: bytes) -> tuple[int, Any]:
 
 
 async def _say(writer: asyncio.StreamWriter, status: int, content: bytes, kind: str) -> None:
-    words = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}[status]
-    head = f"HTTP/1.1 {status} {words}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+    # Of a CONNECT that is turned down the API server tells its client nothing but the status line.
+    words = {200: "OK", 404: "Not Found", 503: "no endpoints available for this service"}[status]
+    last = "Connection: close\r\n" if status == 503 else ""
+    head = f"HTTP/1.1 {status} {words}\r\n{last}Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     writer.write(head.encode() + content)
     await writer.drain()
