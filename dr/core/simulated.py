@@ -10,7 +10,7 @@ from msgspec import Struct
 from dr.core.body import get, mapping, plural
 from dr.core.kubelet import asked_keys
 from dr.core.model import Body, Edge, Graph, Level, Node, Origin, Ref, Resource
-from dr.core.rules.builtin import BUILTIN_GROUPS
+from dr.core.rules.builtin import BUILTIN_GROUPS, GITOPS_GROUPS
 from dr.core.rules.prerequisites import ENGINE_NAMESPACES
 from dr.core.rules.references import POD_SPECS
 
@@ -34,6 +34,7 @@ _PROVIDED: dict[str, tuple[str, Body]] = {
     "ServiceAccount": ("v1", {}),
     "StorageClass": ("storage.k8s.io/v1", {"provisioner": "simulated.dr.dev"}),
 }
+_ELSEWHERE = frozenset({"API", "SealingKey"})  # supplied in another way, and named there
 _MADE: dict[str, tuple[str, Body]] = {
     **_PROVIDED,
     "Deployment": (
@@ -124,9 +125,15 @@ def simulate(
         bodies = tuple(_made(ref, keys) for ref in sorted(set(derived)) if ref.namespace)
         served.append(Served(node.ref, tuple(sorted(by)), bodies, lacks or errors.get(str(node.ref), "")))
     names: list[str] = []
+    unknown = {f"{s.ref.kind}.{s.ref.group}" for s in served if not s.by and not _by_engine(s.ref)}
+    names += [f"the controller of {kind}: none was found in git, so it is taken as given" for kind in sorted(unknown)]
     brought = list(_brought(graph, into, kinds, given, names))
     objects = list(_objects(graph, given, keys, names))
     return Simulation(tuple(served), tuple(brought), tuple(objects), dict(startup), seed, tuple(names))
+
+
+def _by_engine(ref: Ref) -> bool:
+    return ref.group in BUILTIN_GROUPS or ref.group in GITOPS_GROUPS
 
 
 def _pods(resources: Iterable[Resource]) -> Iterator[tuple[str, Body]]:
@@ -232,6 +239,8 @@ def _objects(
     """Yield the prerequisites that are provided, namespaces first."""
     missing = [node for node in graph.nodes if node.origin is Origin.MISSING]
     wanted = [node.ref for node in missing if node.ref.kind in _PROVIDED and _is_given(node, given)]
+    other = {n.ref for n in missing if n.ref.kind not in {*_PROVIDED, *_ELSEWHERE} and _is_given(n, given)}
+    names += [f"{ref} (taken as given, not made)" for ref in sorted(other)]
     engines = [n.ref for n in missing if n.ref.kind == "Namespace" and n.ref.name in ENGINE_NAMESPACES]
     for ref in sorted({*wanted, *engines}, key=lambda ref: (ref.kind != "Namespace", ref)):
         version, fields = _PROVIDED[ref.kind]

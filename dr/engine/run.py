@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from dr.core.errors import LockError
-from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Ready, Target
+from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Target
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
 from dr.engine.lock import held, same_cluster
@@ -105,8 +105,3 @@ def carried_over(events: Sequence[AnyEvent], target: Target, digest: str) -> dic
             "give the commit and options of that run, or start a new one without --resume",
         )
     return {event.step: event.uid for event in events if isinstance(event, Applied)}
-
-
-def settled(events: Sequence[AnyEvent]) -> int:
-    """Return how many steps of a run were ready."""
-    return len({event.step for event in events if isinstance(event, Ready)})

@@ -184,3 +184,19 @@ def test_a_pod_of_a_replica_set_belongs_to_its_deployment() -> None:
     meta = {"labels": {"pod-template-hash": "5d4"}, "ownerReferences": [{"kind": "ReplicaSet", "name": "web-5d4"}]}
     assert owner_of({"metadata": meta}) == ("Deployment", "web")
     assert owner_of({"metadata": {"name": "alone"}}) == ("Pod", "alone")
+
+
+def test_what_is_taken_as_given_without_being_made_is_named() -> None:
+    volume = resource("v1", "PersistentVolumeClaim", "data")
+    body = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "lost"}}], "containers": []}
+    app = resource("v1", "Pod", "app", spec=body)
+    assert (
+        "PersistentVolumeClaim default/lost (taken as given, not made)"
+        in play(volume, app, supply=("PersistentVolumeClaim/default/lost",)).names
+    )
+
+
+def test_a_controller_that_git_does_not_show_is_named_as_taken_as_given() -> None:
+    widget = resource("widgets.example/v1", "Widget", "w")
+    assert any("controller of Widget.widgets.example" in name for name in play(widget).names)
+    assert not any("controller of" in name for name in play(SEALED, release("sealed-secrets")).names)
