@@ -29,10 +29,10 @@ demo: $(READY) ## rehearse a sample platform: from nothing to a report; graph, p
 	@echo "$(BIN)/dr lint $(SAMPLE)"; code=0; $(BIN)/dr lint $(SAMPLE) || code=$$?; \
 	case $$code in 0) ;; 1) echo "(exit code 1: there are findings, and the sample is meant to have some)" ;; *) exit $$code ;; esac
 	@$(BIN)/dr graph $(SAMPLE) -o html > build/demo/graph.html
+	@echo "The graph, for a browser: $(CURDIR)/build/demo/graph.html"
 	@tail -n +1 --pid=$$(cat build/demo/prepare.pid) -f build/demo/prepare.log 2>/dev/null || true
 	@$(BIN)/dr cluster prepare
 	$(BIN)/dr rehearse $(SAMPLE) --env $(SAMPLE_ENV) --reports build/demo/reports
-	@echo "The graph, for a browser: $(CURDIR)/build/demo/graph.html"
 
 test: $(READY) chromium programs ## all tests; PYTHON=python3.12 chooses the interpreter
 	@$(BIN)/python -m pytest -n $(WORKERS) tests

@@ -357,7 +357,10 @@ class Faulty:
     async def _close(self) -> None:
         await self.runner.cleanup()
         await self.session.close()
-        await asyncio.sleep(0.1)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         fate = self.dice.random()
