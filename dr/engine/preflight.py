@@ -9,10 +9,12 @@ from dr.core.body import mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Checked, PlannedStep
 from dr.core.model import Body, Graph, Level, Node, Origin, Ref
+from dr.core.rules.findings import INCOMPLETE
 from dr.core.work import Assignment
 from dr.engine.ports import Api, Cluster
 from dr.engine.recorder import Recorder
 
+UNREAD = "read"
 _VERBS = ("create", "get", "list", "patch", "watch")
 _AT_ONCE = 16
 _BRINGS = frozenset({"crd", "chart-crd", "chart-stack"})
@@ -45,6 +47,11 @@ async def preflight(cluster: Cluster, assignment: Assignment, graph: Graph, reco
         except ApiError as error:
             if error.reason != "NoMatch":
                 raise
+    found += [
+        Checked(recorder.at, UNREAD, Level.ERROR, str(d.where), d.cause, d.remedy)
+        for d in graph.diagnostics
+        if d.code in INCOMPLETE
+    ]
     found += [Checked(recorder.at, *row) for row in _unserved(assignment.steps, served, graph, target.version)]
     found += [Checked(recorder.at, *row) for row in await _permissions(cluster, served.values())]
     found += [Checked(recorder.at, *row) for row in await _prerequisites(cluster, graph)]

@@ -13,7 +13,7 @@ from dr.core.model import Graph, Level
 from dr.core.work import Assignment
 from dr.engine.lock import held, same_cluster
 from dr.engine.ports import Cluster
-from dr.engine.preflight import preflight
+from dr.engine.preflight import UNREAD, preflight
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Outcome, Restore, Settings
 from dr.engine.verify import verify
@@ -31,9 +31,10 @@ class Result(Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Whether everything of git is there, healthy and as git says."""
+        """Whether everything of git is there, healthy and as git says; never when a part of git could not be read."""
         drift = any(difference.what != "extra" for difference in self.differences)
-        return bool(self.outcome and self.outcome.passed and self.compared and not drift)
+        unread = any(check.check == UNREAD for check in self.checks)
+        return bool(self.outcome and self.outcome.passed and self.compared and not drift and not unread)
 
 
 async def run(

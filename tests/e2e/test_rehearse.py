@@ -139,3 +139,16 @@ def test_a_repo_of_several_environments_asks_for_one(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "--env production" in done.stderr
+
+
+def test_a_repo_with_a_file_that_cannot_be_read_is_never_called_restored(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    (repo / "dr.yaml").write_text("# a repo by itself\n")
+    (repo / "ok.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: ok\n")
+    (repo / "broken.yaml").write_text("a: b: c\n")
+    code, run, _ = rehearse(tmp_path, repo)
+    assert code == 1
+    assert run["outcome"] == "failed"
+    assert run["counts"]["ready"] == 1
+    assert [(c["subject"], c["level"]) for c in run["checks"] if c["check"] == "read"] == [("broken.yaml:1", "error")]

@@ -38,7 +38,9 @@ def test_a_context_that_leads_elsewhere_is_refused(found: Target, what: str) -> 
 
 
 def test_the_same_cluster_at_another_address_is_not_refused() -> None:
-    same_cluster(HERE, Target("other", "https://b", "uid-1", "ca-1"))
+    elsewhere = Target("other", "https://b", HERE.uid, HERE.ca)
+    assert elsewhere != HERE
+    same_cluster(HERE, elsewhere)
 
 
 def hold(cluster: FakeCluster, holder: str, clock: Clock, inside: Any = None) -> list[LockError]:
@@ -82,6 +84,7 @@ def test_a_resumed_run_takes_its_own_hold_up_at_once() -> None:
     cluster, clock = FakeCluster(), Clock()
     left(cluster, "run-1", clock)
     hold(cluster, "run-1", clock)
+    assert not cluster.objects, "it was taken up, and given back at the end"
 
 
 def left(cluster: FakeCluster, holder: str, clock: Clock) -> None:

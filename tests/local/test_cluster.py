@@ -234,7 +234,9 @@ def test_a_long_path_does_not_break_its_sockets(tmp_path: Path) -> None:
 
 def test_a_port_that_was_given_back_is_free(made: cluster.Cluster) -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", cluster._free_port()))
+        port = cluster._free_port()
+        probe.bind(("127.0.0.1", port))
+        assert str(port) not in made.access.server
 
 
 def pod(name: str, **spec: object) -> dict[str, object]:

@@ -62,3 +62,8 @@ FINDINGS: tuple[Finding, ...] = tuple(Finding(*row) for row in _ROWS)
 LEVEL: dict[str, Level] = {finding.code: finding.level for finding in FINDINGS}
 # What to do comes last in a help text.
 REMEDY: dict[str, str] = {finding.code: finding.help.removesuffix(".").rpartition(". ")[2] for finding in FINDINGS}
+# With one of these, what is restored is not all that git holds: such a restore must not be called whole.
+INCOMPLETE: frozenset[str] = frozenset(
+    {finding.code for finding in FINDINGS if _LOST in finding.help and finding.level is _E}
+    | {"overlay-failed", "overlay-missing-path", "overlay-outside", "overlay-remote"}
+)
