@@ -26,9 +26,29 @@ class Phase(StrEnum):
 
     PROVISION = "provision"
     PREFLIGHT = "preflight"
+    STEADY = "steady state"
+    FAULT = "fault"
+    DETECT = "detect"
+    RECOVER = "recover"
     RESTORE = "restore"
     VERIFY = "verify"
+    HOLD = "hold"
+    CLEANUP = "clean up"
     TEARDOWN = "teardown"
+
+
+class Mark(StrEnum):
+    """The moments of a recovery, in order; docs/concepts/measuring.md defines each."""
+
+    FAULT = "t0"
+    IMPACT = "t1"
+    DETECTED = "t2"
+    DECIDED = "t3"
+    INFRASTRUCTURE = "t4"
+    CONTROL_PLANE = "t5"
+    WORKLOADS = "t7"
+    RECOVERED = "t8"
+    REDUNDANT = "t9"
 
 
 class Target(Struct, frozen=True):
@@ -174,6 +194,136 @@ class Differs(Event, frozen=True):
     found: str = ""
 
 
+class PlannedProbe(Struct, frozen=True):
+    """A probe as announced: its name, what it asks (`http`, `kubernetes`…) of whom, how often and how patiently.
+
+    `every` and `timeout` are seconds. A canary writes a number each time.
+    """
+
+    name: str
+    kind: str
+    what: str
+    every: float
+    timeout: float
+    canary: bool = False
+
+
+class Objective(Struct, frozen=True):
+    """What was promised: `kind` rto or rpo, of everything (`subject` "") or of a unit or tier, in seconds."""
+
+    kind: str
+    subject: str
+    seconds: float
+    units: tuple[str, ...] = ()
+
+
+class Announced(Event, frozen=True, kw_only=True):
+    """A gameday's plan, as its file says, before anything is done.
+
+    `digest` is the SHA-256 of the file. `consecutive` passes, held for `hold` seconds, count as recovered; what takes
+    longer than `timeout` seconds is not. `repetition` counts from 1 to `repetitions`.
+    """
+
+    title: str
+    scenario: str
+    file: str = ""
+    digest: str = ""
+    fault: str = ""
+    blast_radius: str = ""
+    recovery: str = "observe"
+    probes: tuple[PlannedProbe, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    consecutive: int = 3
+    hold: float = 0.0
+    timeout: float = 0.0
+    roles: dict[str, str] = {}
+    seed: int = 0
+    repetition: int = 1
+    repetitions: int = 1
+
+
+class Approved(Event, frozen=True, kw_only=True):
+    """Someone allowed the exercise; `until` is wall time."""
+
+    by: str
+    until: str = ""
+    reference: str = ""
+
+
+class Probed(Event, frozen=True):
+    """A probe's answer: asked at `began`, answered, or given up, at `at`. `number`: what a canary has written."""
+
+    probe: int
+    passed: bool
+    began: float
+    cause: str = ""
+    number: int | None = None
+
+
+class Survived(Event, frozen=True):
+    """The newest number of a canary that is still there after the recovery; None when none is."""
+
+    probe: int
+    number: int | None
+
+
+class Activity(Event, frozen=True):
+    """A step of an experiment, as Chaos Toolkit ran it from `began` to `at`; `status` is its word."""
+
+    name: str
+    kind: str
+    status: str
+    began: float
+    cause: str = ""
+
+
+class Injected(Event, frozen=True):
+    """A fault is in: asked for at `began`, accepted at `at`. `targets` are what it struck, `undo` how it is undone."""
+
+    fault: str
+    began: float
+    targets: tuple[str, ...] = ()
+    undo: str = ""
+
+
+class Undone(Event, frozen=True):
+    """A fault was taken back, or not (`cause`); `by`: the experiment, the run itself or the dead man's process."""
+
+    fault: str
+    by: str
+    cause: str = ""
+
+
+class Aborted(Event, frozen=True):
+    """An abort condition stopped the exercise."""
+
+    condition: str
+    cause: str
+
+
+class Marked(Event, frozen=True):
+    """A moment of the recovery that no probe sees; `by`: who or what says so, `error` its uncertainty in seconds."""
+
+    mark: Mark
+    by: str = ""
+    error: float = 0.0
+
+
+class Moved(Event, frozen=True):
+    """From here on the probes ask another cluster: the one that was recovered into."""
+
+    target: Target
+
+
+class Confirmed(Event, frozen=True):
+    """A step of a runbook was done: what, begun at `began`, confirmed by whom."""
+
+    step: str
+    by: str
+    began: float
+    note: str = ""
+
+
 class Ended(Event, frozen=True, kw_only=True):
     """A run is over. `outcome`: passed, failed or interrupted; `verified` counts the objects compared with git."""
 
@@ -195,6 +345,17 @@ AnyEvent = (
     | Failed
     | Skipped
     | Differs
+    | Announced
+    | Approved
+    | Probed
+    | Survived
+    | Activity
+    | Injected
+    | Undone
+    | Aborted
+    | Marked
+    | Moved
+    | Confirmed
     | Ended
 )
 

@@ -171,8 +171,12 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
                 differences.append(event)
             case Ended():
                 ended = event
-            case _ if event.step < len(steps):
+            case Started() | Retried() | Applied() | Waiting() | Ready() | Failed() | Skipped() if event.step < len(
+                steps
+            ):
                 steps[event.step] = _told(steps[event.step], event)
+            case _:
+                pass  # a gameday's own events: core/recovery.py
         last = max(last, event.at)
     phases += [Span(phase, since, last) for phase, since in open_phases.items()]
     restoring = [span for span in phases if span.phase is Phase.RESTORE]

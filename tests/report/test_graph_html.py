@@ -126,7 +126,7 @@ class Opened:
 
     def until(self, expression: str) -> None:
         """Wait until an expression holds; the page's policy forbids the browser to do the asking."""
-        for _ in range(200):
+        for _ in range(1200):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)

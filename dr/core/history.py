@@ -1,0 +1,102 @@
+"""A run as one row of the history, and what rows tell together."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dr.core.recovery import Recovery
+from dr.core.timeline import Timeline
+
+
+class Outcome(Struct, frozen=True):
+    """An objective in a row: what was promised and what came of it, in seconds; `actual` None: not reached."""
+
+    kind: str
+    subject: str
+    seconds: float
+    actual: float | None
+    met: bool
+
+
+class Row(Struct, frozen=True):
+    """A run of the past, in short. `time` is wall time (UTC); figures are seconds.
+
+    `kind`: gameday, rehearsal or restore. `verdict`: met, missed, aborted, interrupted or not begun. `rta` is None
+    where it did not recover; then `censored` says after how long it was given up. `units`: from the fault, or the run's
+    beginning, until each was ready. `head` is the hash of the last event, `folder` the run's folder under reports/.
+    """
+
+    run: str
+    time: str
+    kind: str
+    scenario: str
+    title: str
+    verdict: str
+    repo: str = ""
+    commit: str = ""
+    target: str = ""
+    embedded: bool = False
+    rta: float | None = None
+    error: float = 0.0
+    censored: float | None = None
+    rpa: float | None = None
+    lost: int | None = None
+    impact: bool = True
+    parts: dict[str, float] = {}
+    units: dict[str, float] = {}
+    objectives: tuple[Outcome, ...] = ()
+    objects: int = 0
+    digest: str = ""
+    head: str = ""
+    folder: str = ""
+
+
+def row(timeline: Timeline, recovery: Recovery | None, *, head: str, folder: str) -> Row:
+    """Return the row of a run; of one that is no gameday, its recovery is from the run's beginning to its end."""
+    began = timeline.began
+    pin = began.pins[0] if began and began.pins else None
+    since = recovery.injected[0].at if recovery and recovery.injected else 0.0
+    kind = "rehearsal" if began and began.command.split()[1:2] == ["rehearse"] else "restore"
+    repo = pin.name if pin else ""
+    done = timeline.passed
+    found = Row(
+        run=began.run if began else folder,
+        time=began.time if began else "",
+        kind=kind,
+        scenario=kind,
+        title=f"{kind} of {repo}",
+        verdict="met" if done else "missed" if timeline.ended else "interrupted",
+        repo=repo,
+        commit=pin.commit if pin else "",
+        target=began.target.context if began else "",
+        embedded=began.target.embedded if began else False,
+        rta=timeline.duration if done else None,
+        censored=None if done else timeline.duration,
+        parts={span.phase.value: round(span.ended - span.began, 6) for span in timeline.phases},
+        units={u.name: round(u.ended - since, 6) for u in timeline.units if u.ended is not None},
+        objects=len(timeline.steps),
+        digest=began.digest if began else "",
+        head=head,
+        folder=folder,
+    )
+    if recovery is None:
+        return found
+    return replace(
+        found,
+        kind="gameday",
+        scenario=recovery.announced.scenario,
+        title=recovery.announced.title,
+        verdict=recovery.verdict,
+        rta=recovery.rta,
+        error=recovery.error,
+        censored=recovery.censored,
+        rpa=recovery.rpa,
+        lost=sum(loss.lost for loss in recovery.losses) if recovery.losses else None,
+        impact=recovery.impact,
+        parts={part.name: round(part.seconds, 6) for part in recovery.parts if part.happened},
+        objectives=tuple(
+            Outcome(j.objective.kind, j.objective.subject, j.objective.seconds, j.actual, j.met)
+            for j in recovery.objectives
+        ),
+    )

@@ -1,0 +1,330 @@
+"""Events of a gameday → the marks of its recovery, the time each part took, what was lost, and the verdict.
+
+Definitions: docs/concepts/measuring.md. A figure's `error` is how much less it may have been: a probe
+sees a change only when it asks, so each figure is the latest moment that its samples allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from dr.core.events import (
+    Aborted,
+    Activity,
+    Announced,
+    AnyEvent,
+    Approved,
+    Confirmed,
+    Ended,
+    Injected,
+    Mark,
+    Marked,
+    Moved,
+    Objective,
+    PlannedProbe,
+    Probed,
+    Survived,
+    Undone,
+)
+from dr.core.timeline import UnitTime, fold
+
+PARTS = (
+    ("detect", Mark.FAULT, Mark.DETECTED),
+    ("decide", Mark.DETECTED, Mark.DECIDED),
+    ("provision", Mark.DECIDED, Mark.INFRASTRUCTURE),
+    ("control plane", Mark.INFRASTRUCTURE, Mark.CONTROL_PLANE),
+    ("restore", Mark.CONTROL_PLANE, Mark.WORKLOADS),
+    ("verify", Mark.WORKLOADS, Mark.RECOVERED),
+)
+
+
+class Moment(Struct, frozen=True):
+    """A mark: seconds since the run began, by how many seconds it may have been earlier, and who says so."""
+
+    mark: Mark
+    at: float
+    error: float = 0.0
+    by: str = ""
+
+
+class Outage(Struct, frozen=True):
+    """A time in which a probe failed: first failure answered, first pass after it answered (None: it never passed).
+
+    It lasted at most from `earliest`, the last pass before it, to `ended`, and at least from `began` to `latest`, when
+    the last failing question was asked. All in seconds of the run.
+    """
+
+    began: float
+    earliest: float
+    latest: float
+    ended: float | None
+    cause: str = ""
+
+
+class ProbeTime(Struct, frozen=True):
+    """A probe through the exercise: how often it was asked and failed, its outages after the fault, when it was steady.
+
+    `recovered`: the answer that began its last unbroken row of passes; None when it did not pass often enough.
+    """
+
+    probe: PlannedProbe
+    asked: int
+    failed: int
+    outages: tuple[Outage, ...]
+    recovered: Moment | None
+
+    @property
+    def downtime(self) -> float | None:
+        """Seconds in which it may have been down after the fault, at most; None while it still is."""
+        if any(outage.ended is None for outage in self.outages):
+            return None
+        return sum((outage.ended or 0.0) - outage.earliest for outage in self.outages)
+
+    @property
+    def error(self) -> float:
+        """By how many seconds the downtime may have been less."""
+        return sum((o.ended or 0.0) - o.earliest - max(0.0, o.latest - o.began) for o in self.outages)
+
+
+class Loss(Struct, frozen=True):
+    """What a canary lost: the newest number written before the fault and the newest that survived (None: nothing).
+
+    `rpa` is the time from the last surviving write to the fault, in seconds, None when nothing survived; `lost` counts
+    the acknowledged writes that are gone; `error`: the fault's own uncertainty.
+    """
+
+    probe: PlannedProbe
+    written: int
+    survived: int | None
+    lost: int
+    rpa: float | None
+    error: float
+
+
+class Part(Struct, frozen=True):
+    """A part of the recovery and its seconds; `happened` is False where it did not occur in this kind of recovery."""
+
+    name: str
+    seconds: float
+    happened: bool = True
+
+
+class Judged(Struct, frozen=True):
+    """An objective and what came of it. `actual` is None when it was not reached: more than `seconds` allowed."""
+
+    objective: Objective
+    actual: float | None
+    error: float
+    met: bool
+
+
+class Recovery(Struct, frozen=True):
+    """A gameday as it was measured. Times are seconds of the run; `censored` is the time after which it was given up.
+
+    `impact` is False when no probe failed after the fault. `verdict`: met, missed, aborted, interrupted or not begun.
+    """
+
+    announced: Announced
+    approved: tuple[Approved, ...]
+    moments: Mapping[Mark, Moment]
+    parts: tuple[Part, ...]
+    rta: float | None
+    error: float
+    censored: float | None
+    impact: bool
+    probes: tuple[ProbeTime, ...]
+    samples: tuple[Probed, ...]
+    losses: tuple[Loss, ...]
+    units: tuple[UnitTime, ...]
+    objectives: tuple[Judged, ...]
+    activities: tuple[Activity, ...]
+    injected: tuple[Injected, ...]
+    undone: tuple[Undone, ...]
+    aborted: tuple[Aborted, ...]
+    moved: tuple[Moved, ...]
+    confirmed: tuple[Confirmed, ...]
+    verdict: str
+
+    @property
+    def rpa(self) -> float | None:
+        """The worst of the canaries' losses in seconds; None without a canary, or when nothing survived."""
+        worst = [loss.rpa for loss in self.losses]
+        return None if not worst or None in worst else max(rpa for rpa in worst if rpa is not None)
+
+
+def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
+    """Return what a gameday's events tell, of any part of its log; None when they are not a gameday's."""
+    told = tuple(events)
+    announced = next((e for e in told if isinstance(e, Announced)), None)
+    if announced is None:
+        return None
+    injected = tuple(e for e in told if isinstance(e, Injected))
+    samples = tuple(e for e in told if isinstance(e, Probed) and e.probe < len(announced.probes))
+    ended = next((e for e in reversed(told) if isinstance(e, Ended)), None)
+    units = fold(told).units
+    fault = injected[0] if injected else None
+    moments = {e.mark: Moment(e.mark, e.at, e.error, e.by) for e in told if isinstance(e, Marked)}
+    probes = tuple(
+        probe_time(probe, [s for s in samples if s.probe == index], fault, announced)
+        for index, probe in enumerate(announced.probes)
+    )
+    impact = any(probe.outages for probe in probes)
+    if fault:
+        moments[Mark.FAULT] = Moment(Mark.FAULT, fault.at, fault.at - fault.began, fault.fault)
+        moments |= _seen(probes, fault, moments.get(Mark.WORKLOADS))
+    parts, rta, error = _parts(moments)
+    last = told[-1].at
+    survived = {e.probe: e.number for e in told if isinstance(e, Survived)}
+    losses = tuple(
+        loss(probe, [s for s in samples if s.probe == index], survived[index], fault)
+        for index, probe in enumerate(announced.probes)
+        if fault and index in survived
+    )
+    judged = tuple(_judged(objective, rta, error, losses, units, fault) for objective in announced.objectives)
+    aborted = tuple(e for e in told if isinstance(e, Aborted))
+    return Recovery(
+        announced,
+        tuple(e for e in told if isinstance(e, Approved)),
+        moments,
+        parts,
+        rta,
+        error,
+        last - fault.at if fault and rta is None else None,
+        impact,
+        probes,
+        samples,
+        losses,
+        units,
+        judged,
+        tuple(e for e in told if isinstance(e, Activity)),
+        injected,
+        tuple(e for e in told if isinstance(e, Undone)),
+        aborted,
+        tuple(e for e in told if isinstance(e, Moved)),
+        tuple(e for e in told if isinstance(e, Confirmed)),
+        _verdict(ended, fault, rta, judged, aborted),
+    )
+
+
+def probe_time(
+    probe: PlannedProbe, samples: Sequence[Probed], fault: Injected | None, announced: Announced
+) -> ProbeTime:
+    """Return a probe's outages since the fault was asked for, and when it was steady again.
+
+    A question that was asked before the fault can fail because of it, but it cannot show that anything recovered.
+    """
+    since = fault.began if fault else float("inf")
+    outages: list[Outage] = []
+    row: list[Probed] = []
+    before = since
+    latest = 0.0
+    for sample in sorted(samples, key=lambda s: (s.began, s.at)):
+        if sample.at < since:
+            continue
+        if not sample.passed:
+            if not outages or outages[-1].ended is not None:
+                outages.append(Outage(sample.at, max(since, before), sample.began, None, sample.cause))
+            latest, row = sample.began, []
+        elif sample.began >= since:
+            if outages and outages[-1].ended is None:
+                open_ = outages[-1]
+                outages[-1] = Outage(open_.began, open_.earliest, latest, sample.at, open_.cause)
+            before, row = sample.began, [*row, sample]
+    recovered = None
+    if len(row) >= announced.consecutive and row[-1].at - row[0].at >= announced.hold:
+        first = row[0]
+        error = first.at - max(latest, since) if outages else first.at - since
+        recovered = Moment(Mark.RECOVERED, first.at, error, probe.name)
+    failed = sum(1 for sample in samples if not sample.passed and sample.at >= since)
+    return ProbeTime(probe, len(samples), failed, tuple(outages), recovered)
+
+
+def _seen(probes: Sequence[ProbeTime], fault: Injected, workloads: Moment | None) -> dict[Mark, Moment]:
+    """Return the marks that probes see: the first failure, and when the last of them was steady again."""
+    found: dict[Mark, Moment] = {}
+    first = min(((p.outages[0], p.probe.name) for p in probes if p.outages), key=lambda o: o[0].began, default=None)
+    if first:
+        outage, name = first
+        found[Mark.IMPACT] = Moment(Mark.IMPACT, outage.began, outage.began - outage.earliest, name)
+    recovered = [probe.recovered for probe in probes]
+    if not recovered or None in recovered:
+        return found
+    # Without an impact the probes tell nothing of when redundancy was lost and came back: the workloads do.
+    hit = [m for p, m in zip(probes, recovered, strict=True) if m and p.outages]
+    moments = [*hit, *([workloads] if workloads else [])]
+    if moments:
+        last = max(moments, key=lambda m: m.at)
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, last.at, last.error, last.by)
+    else:
+        seen = max((m for m in recovered if m), key=lambda m: m.error)
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, fault.at, seen.error, "no probe failed")
+    return found
+
+
+def _parts(moments: Mapping[Mark, Moment]) -> tuple[tuple[Part, ...], float | None, float]:
+    """Return the parts of the recovery, its whole and the error of that; the parts sum to the whole.
+
+    A mark that lies beyond its neighbours, such as a detector that fires after all is well, is moved to the nearer.
+    """
+    first, last = moments.get(Mark.FAULT), moments.get(Mark.RECOVERED)
+    if first is None:
+        return (), None, 0.0
+    end = last.at if last else max(moment.at for moment in moments.values())
+    parts = []
+    at = first.at
+    for name, _, mark in PARTS:
+        moment = moments.get(mark)
+        reached = end if mark is Mark.RECOVERED else min(max(at, moment.at), end) if moment else at
+        parts.append(Part(name, reached - at, moment is not None))
+        at = reached
+    return tuple(parts), (last.at - first.at if last else None), (last.error if last else 0.0) + first.error
+
+
+def loss(probe: PlannedProbe, samples: Sequence[Probed], survived: int | None, fault: Injected) -> Loss:
+    """Return what a canary lost: the writes acknowledged before the fault, and how old the newest survivor was."""
+    written = {s.number: s.at for s in samples if s.passed and s.number is not None and s.at <= fault.at}
+    newest = max(written, default=0)
+    lost = sum(1 for number in written if survived is None or number > survived)
+    kept = [at for number, at in written.items() if survived is not None and number <= survived]
+    # What was written last survived: nothing was lost, however long ago that was.
+    rpa = 0.0 if written and not lost else fault.at - max(kept) if kept else None
+    return Loss(probe, newest, survived, lost, rpa, fault.at - fault.began)
+
+
+def _judged(
+    objective: Objective,
+    rta: float | None,
+    error: float,
+    losses: Sequence[Loss],
+    units: Sequence[UnitTime],
+    fault: Injected | None,
+) -> Judged:
+    actual: float | None
+    if objective.kind == "rpo":
+        values = [item.rpa for item in losses]
+        actual = None if not values or None in values else max(value for value in values if value is not None)
+        error = max((item.error for item in losses), default=0.0)
+    elif objective.units:
+        known = {unit.name: unit for unit in units}
+        ends = [
+            known[name].ended if name in known and known[name].outcome == "ready" else None for name in objective.units
+        ]
+        actual = None if fault is None or None in ends else max(end for end in ends if end is not None) - fault.at
+        error = fault.at - fault.began if fault else 0.0
+    else:
+        actual = rta
+    return Judged(objective, actual, error, actual is not None and actual <= objective.seconds)
+
+
+def _verdict(
+    ended: Ended | None, fault: Injected | None, rta: float | None, judged: Sequence[Judged], aborted: Sequence[Aborted]
+) -> str:
+    if ended is None or ended.outcome == "interrupted":
+        return "interrupted"
+    if aborted:
+        return "aborted"
+    if fault is None:
+        return "not begun"
+    return "met" if rta is not None and all(j.met for j in judged) and ended.outcome == "passed" else "missed"
