@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dr.app.answer import Answer
     from dr.core.events import Event
+    from dr.core.runbook import RunbookStep
     from dr.report.live import Live as Picture
 
 _REFRESH = 8  # frames a second
@@ -59,6 +60,29 @@ def confirm(context: str) -> None:
         )
     if click.prompt(f'This changes the cluster of context "{context}". Type its name to go on', err=True) != context:
         raise UsageError("that is not its name; nothing was changed", "type the context's name, or give --yes")
+
+
+def question(prompt: str, default: str) -> str:
+    """Ask for a line, with a default; where nobody can be asked the default is the answer."""
+    import click
+
+    if not sys.stdin.isatty():
+        return default
+    answer: str = click.prompt(prompt, default=default, show_default=bool(default), err=True)
+    return answer
+
+
+def ask(step: RunbookStep) -> tuple[str, str]:
+    """Show a step of a runbook, wait until someone says that it is done; return who, and their note."""
+    import getpass
+
+    import click
+
+    sys.stderr.write(f"\n{step.title}\n{step.body}\n")
+    if not sys.stdin.isatty():
+        raise UsageError("a runbook wants someone to confirm each step, and there is no terminal", "run it in one")
+    note: str = click.prompt("Done? A note, or just Enter", default="", show_default=False, err=True)
+    return getpass.getuser(), note
 
 
 @contextmanager

@@ -64,7 +64,8 @@ class _Nowhere:
         """Forget an event."""
 
 
-def _assignment(loaded: Loaded, options: Options) -> Assignment:
+def assignment_of(loaded: Loaded, options: Options) -> Assignment:
+    """Return the steps of a restore; raises UsageError when there is none."""
     config = loaded.config
     done = assign(
         loaded.plan, loaded.source, manager=options.manager, conversions=config.convert, estimates=config.estimates
@@ -114,7 +115,7 @@ def restore(
     """Answer `dr restore`. `confirm` asks for the context's name; `watching` shows what happens."""
     access = target(to)
     loaded = load(repos, **reading)
-    assignment = _assignment(loaded, options)
+    assignment = assignment_of(loaded, options)
 
     async def work() -> Answer:
         async with Kube(access) as cluster:
@@ -191,6 +192,20 @@ def _elapsed(before: Sequence[AnyEvent], clock: SystemClock) -> float:
 def lock_of(found: Target) -> str:
     """Return the target lock as people pass it on: the cluster's UID and the start of its CA's fingerprint."""
     return f"{found.uid}/{found.ca[:12]}"
+
+
+def lock(to: str, form: str) -> Answer:
+    """Answer `dr lock`."""
+    access = target(to)
+
+    async def known() -> Target:
+        async with Kube(access) as cluster:
+            return await cluster.identity()
+
+    found = asyncio.run(known())
+    if form == "json":
+        return Answer(content=data.encode({"schema": 1, "target": found, "lock": lock_of(found)}))
+    return Answer((line(lock_of(found)),))
 
 
 def _name(loaded: Loaded) -> str:
@@ -286,7 +301,7 @@ def rehearse(
     clock = SystemClock()
     origin = clock.monotonic()
     loaded = load(repos, **reading)
-    assignment = _assignment(loaded, options)
+    assignment = assignment_of(loaded, options)
     config = loaded.config
     programs = binaries(cluster_version, say)
     simulation = simulate(
@@ -349,7 +364,7 @@ def verified(
     """Answer `dr verify`: what of git is missing, different or unhealthy in a cluster, and what is extra."""
     access: Access = target(to)
     loaded = load(repos, **reading)
-    assignment = _assignment(loaded, options)
+    assignment = assignment_of(loaded, options)
 
     async def work() -> Answer:
         async with Kube(access) as cluster:

@@ -49,6 +49,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     convert: bool = False
     readiness: tuple[ReadinessRule, ...] = ()
     startup: dict[str, float] = {}
+    production: tuple[str, ...] = ()
 
     def references(self) -> tuple[Reference, ...]:
         """Return the team's rules as rows of the reference table; raises ConfigError on a bad one."""

@@ -290,7 +290,7 @@ def parse(document: Document, file: str) -> tuple[Gameday | None, tuple[Diagnost
     errors = list(_shape(body))
     gameday = None if errors else msgspec.convert(body, Gameday, dec_hook=hook)
     if gameday:
-        errors = list(_sense(gameday))
+        errors = list(sense(gameday))
     remedy = "the fields are in docs/reference/gameday.md"
     found = tuple(
         Diagnostic(
@@ -325,8 +325,8 @@ def _shape(body: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (name, *steps), cause
 
 
-def _sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
-    """Yield what is well formed and cannot be meant."""
+def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
+    """Yield what is well formed and cannot be meant: where in the file, and why."""
     target, steady, recovery = gameday.target, gameday.steady_state, gameday.recovery
     names = [probe.name for probe in steady.probes]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -159,10 +159,9 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
             case Resumed():
                 # Nobody was at work between the last event and this one.
                 phases += [Span(phase, since, last) for phase, since in open_phases.items()]
-                open_phases, resumed, ended, differences = {}, resumed + 1, None, []
+                open_phases, resumed, ended, differences, checks = {}, resumed + 1, None, [], {}
             case Entered(at, phase):
                 open_phases[phase] = at
-                checks = {} if phase is Phase.PREFLIGHT else checks
             case Left(at, phase):
                 phases.append(Span(phase, open_phases.pop(phase, at), at))
             case Checked():

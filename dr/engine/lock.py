@@ -13,7 +13,7 @@ from dr.core.events import Target
 from dr.core.model import Body, Ref
 from dr.engine.ports import Clock, Cluster
 
-_LEASE = Ref("coordination.k8s.io/v1", "Lease", "kube-system", "dr-restore")
+RESTORE, GAMEDAY = "dr-restore", "dr-gameday"
 _SECONDS, _RENEW_EVERY = 15, 5.0
 
 
@@ -30,86 +30,119 @@ def same_cluster(meant: Target, found: Target) -> None:
 
 
 @asynccontextmanager
-async def held(cluster: Cluster, holder: str, clock: Clock, lost: Callable[[LockError], None]) -> AsyncIterator[None]:
-    """Hold the cluster's Lease while the block runs; a run of the same `holder` takes its own Lease up again.
+async def held(
+    cluster: Cluster, holder: str, clock: Clock, lost: Callable[[LockError], None], name: str = RESTORE
+) -> AsyncIterator[None]:
+    """Hold the cluster's Lease of this name while the block runs; the same `holder` takes its own up again.
 
     Raises LockError when another run holds it. `lost` is called when it was taken away meanwhile.
     """
-    await _acquire(cluster, holder, clock)
-    renewing = asyncio.create_task(_renew(cluster, holder, clock, lost))
+    lease = _Hold(cluster, Ref("coordination.k8s.io/v1", "Lease", "kube-system", name), holder, clock)
+    await lease.acquire()
+    renewing = asyncio.create_task(lease.renew(lost))
     try:
         yield
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
-        await _release(cluster, holder)
+        await lease.release()
 
 
-async def _acquire(cluster: Cluster, holder: str, clock: Clock) -> None:
-    try:
-        await cluster.create(_lease(holder, clock))
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
-        await _take_over(cluster, holder, clock)
+@asynccontextmanager
+async def kept(cluster: Cluster, holder: str, clock: Clock, name: str = RESTORE) -> AsyncIterator[None]:
+    """Hold a Lease as `held` does; when it is lost, the block is cancelled and LockError raised in its place."""
+    taken: list[LockError] = []
+    task = asyncio.current_task()
 
+    def lost(error: LockError) -> None:
+        taken.append(error)
+        if task:
+            task.cancel()
 
-async def _take_over(cluster: Cluster, holder: str, clock: Clock) -> None:
-    known = await cluster.get(_LEASE)
-    if known is None:
-        await _acquire(cluster, holder, clock)
-        return
-    owner = text(known, "spec", "holderIdentity")
-    if owner and owner != holder and not _expired(known, clock):
-        raise LockError(
-            f"another run is restoring into this cluster: {owner}, last seen at {text(known, 'spec', 'renewTime')}",
-            f"wait until it has ended; if it has crashed, its hold ends after {_SECONDS} s",
-        )
-    try:
-        await cluster.replace(_lease(holder, clock, text(known, "metadata", "resourceVersion")))
-    except ApiError as error:
-        if error.reason == "Conflict":
-            raise LockError("another run took this cluster at the same moment", "wait until it has ended") from None
-        raise
-
-
-async def _renew(cluster: Cluster, holder: str, clock: Clock, lost: Callable[[LockError], None]) -> None:
-    last = clock.monotonic()
-    while True:
-        await asyncio.sleep(_RENEW_EVERY)
+    async with held(cluster, holder, clock, lost, name):
         try:
-            known = await cluster.get(_LEASE)
-            if known is not None and text(known, "spec", "holderIdentity") != holder:
-                other = text(known, "spec", "holderIdentity")
-                lost(LockError(f"{other} has taken the cluster over", "look at that run"))
-                return
-            version = text(known or {}, "metadata", "resourceVersion")
-            await (cluster.replace(_lease(holder, clock, version)) if known else cluster.create(_lease(holder, clock)))
-            last = clock.monotonic()
+            yield
+        except asyncio.CancelledError:
+            if taken:
+                raise taken[0] from None
+            raise
+
+
+class _Hold:
+    """A Lease and who means to hold it."""
+
+    def __init__(self, cluster: Cluster, ref: Ref, holder: str, clock: Clock) -> None:
+        self._cluster = cluster
+        self._ref = ref
+        self._holder = holder
+        self._clock = clock
+
+    async def acquire(self) -> None:
+        """Take it; raises LockError when another holds it."""
+        try:
+            await self._cluster.create(self._lease())
         except ApiError as error:
-            if not error.heals and clock.monotonic() - last > _SECONDS:
-                lost(LockError(f"the hold on the cluster cannot be renewed: {error.cause}", "check the permissions"))
-                return
+            if error.reason != "AlreadyExists":
+                raise
+            await self._take_over()
 
+    async def _take_over(self) -> None:
+        known = await self._cluster.get(self._ref)
+        if known is None:
+            await self.acquire()
+            return
+        owner = text(known, "spec", "holderIdentity")
+        if owner and owner != self._holder and not _expired(known, self._clock):
+            raise LockError(
+                f"another run is restoring into this cluster: {owner}, last seen at {text(known, 'spec', 'renewTime')}",
+                f"wait until it has ended; if it has crashed, its hold ends after {_SECONDS} s",
+            )
+        try:
+            await self._cluster.replace(self._lease(text(known, "metadata", "resourceVersion")))
+        except ApiError as error:
+            if error.reason == "Conflict":
+                raise LockError("another run took this cluster at the same moment", "wait until it has ended") from None
+            raise
 
-async def _release(cluster: Cluster, holder: str) -> None:
-    try:
-        known = await cluster.get(_LEASE)
-        if known and text(known, "spec", "holderIdentity") == holder:
-            await cluster.delete(_LEASE, uid=text(known, "metadata", "uid"))
-    except ApiError:
-        return  # the Lease ends by itself; the run's own result counts more
+    async def renew(self, lost: Callable[[LockError], None]) -> None:
+        """Keep it; `lost` is called when it is another's."""
+        last = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
+            try:
+                known = await self._cluster.get(self._ref)
+                if known is not None and text(known, "spec", "holderIdentity") != self._holder:
+                    other = text(known, "spec", "holderIdentity")
+                    lost(LockError(f"{other} has taken the cluster over", "look at that run"))
+                    return
+                version = text(known or {}, "metadata", "resourceVersion")
+                await (self._cluster.replace(self._lease(version)) if known else self._cluster.create(self._lease()))
+                last = self._clock.monotonic()
+            except ApiError as error:
+                if not error.heals and self._clock.monotonic() - last > _SECONDS:
+                    lost(
+                        LockError(f"the hold on the cluster cannot be renewed: {error.cause}", "check the permissions")
+                    )
+                    return
 
+    async def release(self) -> None:
+        """Give it back."""
+        try:
+            known = await self._cluster.get(self._ref)
+            if known and text(known, "spec", "holderIdentity") == self._holder:
+                await self._cluster.delete(self._ref, uid=text(known, "metadata", "uid"))
+        except ApiError:
+            return  # the Lease ends by itself; the run's own result counts more
 
-def _lease(holder: str, clock: Clock, version: str = "") -> Body:
-    metadata = {"name": _LEASE.name, "namespace": _LEASE.namespace}
-    now = datetime.fromisoformat(clock.now()).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {
-        "apiVersion": _LEASE.api_version,
-        "kind": _LEASE.kind,
-        "metadata": {**metadata, **({"resourceVersion": version} if version else {})},
-        "spec": {"holderIdentity": holder, "leaseDurationSeconds": _SECONDS, "renewTime": now},
-    }
+    def _lease(self, version: str = "") -> Body:
+        metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
+        now = datetime.fromisoformat(self._clock.now()).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "apiVersion": self._ref.api_version,
+            "kind": self._ref.kind,
+            "metadata": {**metadata, **({"resourceVersion": version} if version else {})},
+            "spec": {"holderIdentity": self._holder, "leaseDurationSeconds": _SECONDS, "renewTime": now},
+        }
 
 
 def _expired(lease: Body, clock: Clock) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
+from dr.core.chaos import Restored, Said
 from dr.core.events import Event, Target
 from dr.core.model import Body, Diagnostic, Pin, Ref
 from dr.core.overlay import Overlay, Rendered
@@ -119,3 +120,63 @@ class Clock(Protocol):
 
     def now(self) -> str:
         """Return wall time, UTC, as ISO 8601."""
+
+
+class Answer(Protocol):
+    """A probe's answer. `began` and `at` are readings of the clock: when it was asked, and answered or given up."""
+
+    @property
+    def probe(self) -> int:
+        """The probe's index."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it found what it wants."""
+
+    @property
+    def began(self) -> float:
+        """When it was asked."""
+
+    @property
+    def at(self) -> float:
+        """When it was answered."""
+
+    @property
+    def cause(self) -> str:
+        """Why it did not pass."""
+
+    @property
+    def number(self) -> int | None:
+        """What a canary wrote."""
+
+
+class Probes(Protocol):
+    """The probes of an exercise, which are asked all through, by a clock of their own."""
+
+    def samples(self) -> AsyncIterator[Answer]:
+        """Yield each answer; raises ToolError when nobody asks any more."""
+
+    async def survived(self) -> Mapping[int, int | None]:
+        """Return the newest number of each canary that is there now, by the probe's index."""
+
+
+class Injection(Struct, frozen=True):
+    """How an experiment's process ended: Chaos Toolkit's word, and the cause where it is not `completed`."""
+
+    status: str
+    cause: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether all of its method was done."""
+        return self.status == "completed" and not self.cause
+
+
+class Chaos(Protocol):
+    """An experiment that can be run once and undone any number of times."""
+
+    async def inject(self, heard: Callable[[Said], None]) -> Injection:
+        """Run the method; tell what is said on the way, as it is said. Cancelled, it ends the experiment at once."""
+
+    async def undo(self) -> tuple[Restored, ...]:
+        """Take back what the method did and what is still recorded as not undone; what fails is told, not raised."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dr.core.events import Entered, Event, Left, Phase
+from dr.core.events import Ended, Entered, Event, Left, Phase
 from dr.engine.ports import Clock, Log
 
 
 class Recorder:
-    """A run's log, its clock, and those who listen. `origin` is the clock's reading at the run's beginning."""
+    """A run's log, its clock, and those who listen.
+
+    `origin` is the clock's reading at the run's beginning; `ended`: the last thing written down is the run's end.
+    """
 
     def __init__(
         self, log: Log, clock: Clock, listeners: Sequence[Callable[[Event], None]] = (), elapsed: float = 0.0
@@ -17,16 +20,22 @@ class Recorder:
         self._log = log
         self.clock = clock
         self._listeners = listeners
-        self._origin = clock.monotonic() - elapsed
+        self.origin = clock.monotonic() - elapsed
+        self.ended = False
 
     @property
     def at(self) -> float:
         """Seconds since the run began."""
-        return round(self.clock.monotonic() - self._origin, 6)
+        return self.since(self.clock.monotonic())
+
+    def since(self, reading: float) -> float:
+        """Return the seconds of the run at a reading of its clock."""
+        return round(reading - self.origin, 6)
 
     def emit(self, event: Event) -> None:
         """Keep an event, then show it; raises StoreError when it cannot be kept."""
         self._log.append(event)
+        self.ended = isinstance(event, Ended)
         for listener in self._listeners:
             listener(event)
 

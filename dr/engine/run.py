@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -11,7 +10,7 @@ from dr.core.errors import LockError
 from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Target
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
-from dr.engine.lock import held, same_cluster
+from dr.engine.lock import kept, same_cluster
 from dr.engine.ports import Cluster
 from dr.engine.preflight import UNREAD, preflight
 from dr.engine.recorder import Recorder
@@ -48,46 +47,36 @@ async def run(
     applied: Mapping[int, str] = {},
     force: bool = False,
     compare: bool = True,
+    part: bool = False,
 ) -> Result:
     """Check, restore and verify, holding the cluster's Lease.
 
     `applied`: what an interrupted run has done already. `force`: restore in spite of preflight errors, as a rehearsal
-    does to see what comes of them. `compare`: verify at the end. Raises LockError, ApiError, StoreError.
+    does to see what comes of them. `compare`: verify at the end. `part`: a longer run goes on after it.
+    Raises LockError, ApiError, StoreError.
     """
     same_cluster(began.target, await cluster.identity())
     recorder.enter(Phase.PREFLIGHT)
     checks = await preflight(cluster, assignment, graph, recorder)
     recorder.leave(Phase.PREFLIGHT)
     if not force and any(check.level is Level.ERROR for check in checks):
-        recorder.emit(Ended(recorder.at, outcome="failed"))
+        if not part:
+            recorder.emit(Ended(recorder.at, outcome="failed"))
         return Result(checks)
-    taken: list[LockError] = []
-    task = asyncio.current_task()
-
-    def lost(error: LockError) -> None:
-        taken.append(error)
-        if task:
-            task.cancel()
-
-    try:
-        async with held(cluster, began.run, recorder.clock, lost):
-            recorder.enter(Phase.RESTORE)
-            outcome = await Restore(assignment, cluster, recorder, settings).run(applied)
-            recorder.leave(Phase.RESTORE)
-            compared: int = 0
-            differences: tuple[Differs, ...] = ()
-            if compare:
-                recorder.enter(Phase.VERIFY)
-                compared, differences = await verify(
-                    cluster, assignment, graph, recorder, settings.rules, _PATIENCE if outcome.passed else 0.0
-                )
-                recorder.leave(Phase.VERIFY)
-    except asyncio.CancelledError:
-        if taken:
-            raise taken[0] from None
-        raise
+    compared: int = 0
+    differences: tuple[Differs, ...] = ()
+    async with kept(cluster, began.run, recorder.clock):
+        recorder.enter(Phase.RESTORE)
+        outcome = await Restore(assignment, cluster, recorder, settings).run(applied)
+        recorder.leave(Phase.RESTORE)
+        if compare:
+            recorder.enter(Phase.VERIFY)
+            patience = _PATIENCE if outcome.passed else 0.0
+            compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules, patience)
+            recorder.leave(Phase.VERIFY)
     result = Result(checks, outcome, compared, differences)
-    recorder.emit(Ended(recorder.at, outcome="passed" if result.passed else "failed", verified=compared))
+    if not part:
+        recorder.emit(Ended(recorder.at, outcome="passed" if result.passed else "failed", verified=compared))
     return result
 
 

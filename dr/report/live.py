@@ -22,6 +22,7 @@ from dr.core.rules.order import READY_SECONDS
 from dr.core.schedule import urgency
 from dr.report.console import Line, line, many, seconds
 from dr.report.findings import safe
+from dr.report.live_gameday import LiveGameday
 
 _WAITS, _DONE, _BAR, _LEAST, _MESSAGE = 6, 3, 24, 6, 160
 _LASTS = 5.0  # seconds after which a wait is worth a line whenever its message changes
@@ -45,10 +46,13 @@ class Live:
         self._units: deque[str] = deque(maxlen=_DONE)
         self._causes: set[str] = set()
         self._phase = ""
+        self._gameday = LiveGameday()
+        self._changed = False
 
     def feed(self, event: Event) -> None:
         """Take an event in."""
         self._at = max(self._at, event.at)
+        self._changed = self._gameday.feed(event)
         match event:
             case Began(steps=steps, estimate=estimate):
                 self._steps, self._estimate = steps, estimate
@@ -92,7 +96,7 @@ class Live:
         head = f" {done}/{total} {self._phase}  elapsed {seconds(now)} · eta {self._eta(now)}{chain}"
         bar = max(_LEAST, min(_BAR, width - len(head)))
         filled = bar * done // total if total else 0
-        rows = [line(("━" * filled, "green"), ("━" * (bar - filled), "dim"), head)]
+        rows = [line(("━" * filled, "green"), ("━" * (bar - filled), "dim"), head), *self._gameday.rows(now)]
         begun = sorted((i for i in self._waiting if i < total), key=lambda i: (self._waiting[i][0], i))
         for index in begun[:_WAITS]:
             since, message = self._waiting[index]
@@ -121,12 +125,12 @@ class Live:
         """Return what is worth a line where there is no terminal: phases, units, failures, new causes, long waits."""
         self.feed(event)
         index = getattr(event, "step", 0)
-        text = self._worth(event) if index < len(self._steps) or isinstance(event, Entered) else ""
+        text = self._worth(event) if not isinstance(index, int) or index < len(self._steps) or not index else ""
         return [line(f"{_clock(event.at)} {text}")] if text else []
 
     def _worth(self, event: Event) -> str:
         match event:
-            case Began(steps=steps):
+            case Began(steps=steps) if steps:
                 text = f"{many(len(steps), 'object')} in {many(len({s.unit for s in steps}), 'unit')}"
             case Entered(_, phase):
                 text = phase.value
@@ -143,7 +147,7 @@ class Live:
                 if self._detail and isinstance(event, Ready):
                     text = f"✓ {self._steps[step].ref}{self._unit(step)}"
             case _:
-                text = ""
+                text = self._gameday.said(event, changed=self._changed)
         return text
 
     def _lasts(self, at: float, step: int, message: str) -> bool:

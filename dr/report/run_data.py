@@ -8,6 +8,7 @@ from dr.report.data import SCHEMA_VERSION, Data, encode, ref
 from dr.report.run_text import cut
 
 _SLOW = 10
+_PHASES = (Phase.PROVISION, Phase.PREFLIGHT, Phase.RESTORE, Phase.VERIFY, Phase.TEARDOWN)
 
 
 def data(timeline: Timeline) -> bytes:
@@ -39,7 +40,7 @@ def data(timeline: Timeline) -> bytes:
         "compared": timeline.ended.verified if timeline.ended else 0,
         "seconds": timeline.duration,
         "resumed": timeline.resumed,
-        "phases": {phase.value: round(timeline.seconds(phase), 6) for phase in Phase},
+        "phases": {phase.value: round(timeline.seconds(phase), 6) for phase in _PHASES},
         "counts": {o: timeline.count(o) for o in ("ready", "failed", "skipped", "unfinished")},
         "chain": [
             {

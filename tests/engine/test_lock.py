@@ -10,7 +10,8 @@ import pytest
 
 from dr.core.errors import ApiError, LockError
 from dr.core.events import Target
-from dr.engine.lock import _lease, held, same_cluster
+from dr.core.model import Ref
+from dr.engine.lock import RESTORE, _Hold, held, same_cluster
 from tests.engine.fake_cluster import FakeCluster
 
 HERE = Target("prod", "https://a", "uid-1", "ca-1")
@@ -89,7 +90,8 @@ def test_a_resumed_run_takes_its_own_hold_up_at_once() -> None:
 
 def left(cluster: FakeCluster, holder: str, clock: Clock) -> None:
     """Leave a Lease as a run does that was killed."""
-    cluster.put(_lease(holder, clock))
+    lease = Ref("coordination.k8s.io/v1", "Lease", "kube-system", RESTORE)
+    cluster.put(_Hold(cluster, lease, holder, clock)._lease())
 
 
 def test_a_hold_that_was_taken_away_is_told_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from dr.core.errors import UsageError
@@ -47,6 +48,26 @@ class Access(Struct, frozen=True):
         """Return the SHA-256 of the CA file; that of the address where the system's CAs are used."""
         content = Path(self.ca).read_bytes() if self.ca else self.server.encode()
         return hashlib.sha256(content).hexdigest()
+
+
+def kubeconfig(access: Access) -> bytes:
+    """Return a kubeconfig with this one access as its only context, for a client of another process."""
+    user = {"client-certificate": access.certificate, "client-key": access.key, "token": access.token}
+    cluster = {
+        "server": access.server,
+        "certificate-authority": access.ca,
+        "insecure-skip-tls-verify": access.insecure,
+    }
+    return msgspec.json.encode(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": access.context,
+            "clusters": [{"name": "target", "cluster": {name: value for name, value in cluster.items() if value}}],
+            "users": [{"name": "dr", "user": {name: value for name, value in user.items() if value}}],
+            "contexts": [{"name": access.context, "context": {"cluster": "target", "user": "dr"}}],
+        }
+    )
 
 
 def contexts(path: Path | None = None) -> tuple[str, ...]:

@@ -1,0 +1,290 @@
+"""Leads an exercise: the cluster that is struck, the probes, the experiment, the recovery, and the end of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from dr.adapters.chaos import Experiment
+from dr.adapters.kube import Kube, kubeconfig
+from dr.adapters.notify import tell
+from dr.adapters.probing import Prober
+from dr.adapters.store import EventLog, SystemClock, new_run
+from dr.app import experiments
+from dr.app.clusters import Binaries, bring_up
+from dr.app.deadman import DeadMan, Watch
+from dr.app.finish import write
+from dr.app.places import state_folder, target
+from dr.app.reading import Loaded
+from dr.app.recoveries import Arena, Ask, Source, fill, recoverer
+from dr.app.restores import lock_of
+from dr.core import gameday as gamedays
+from dr.core.chaos import CONTEXT, LIMITS, LOCK, UNDO
+from dr.core.errors import DrError, LockError, UsageError
+from dr.core.events import Announced, Approved, Began, Checked, Ended, Event, Phase, Target
+from dr.core.gameday import Gameday
+from dr.core.model import Level
+from dr.engine.gameday import Exercise, Rules
+from dr.engine.lock import GAMEDAY, kept
+from dr.engine.recorder import Recorder
+from dr.local.cluster import SIMULATED
+
+Watcher = Callable[[Event], None]
+PRODUCTION, APPROVED = "DR_PRODUCTION", "DR_APPROVED"
+
+
+class Options(Struct, frozen=True):
+    """How an exercise was asked for, beyond its file."""
+
+    repeat: int = 1
+    seed: int = 0
+    reports: Path = Path("reports")
+    cluster_version: str = ""
+
+
+class Prepared(Struct, frozen=True):
+    """Everything that an exercise needs, read and checked before anything is touched."""
+
+    gameday: Gameday
+    file: Path
+    digest: str
+    experiment: experiments.Found
+    refused: tuple[Checked, ...]
+    loaded: Loaded | None = None
+    source: Source | None = None
+    programs: Binaries | None = None
+    production: tuple[str, ...] = ()
+
+    @property
+    def scenario(self) -> str:
+        """The word under which the history keeps it."""
+        return self.gameday.scenario or self.experiment.file.stem
+
+
+class Shown(Struct, frozen=True):
+    """How people see and steer an exercise."""
+
+    say: Callable[[str], None]
+    watching: Callable[[], AbstractContextManager[Watcher]]
+    confirm: Callable[[str], None]
+    ask: Ask
+
+
+async def repeated(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Path], DrError | None]:
+    """Run an exercise as often as asked; a cluster that comes through one whole is used for the next.
+
+    Returns the runs' folders, and the error that ended the row early.
+    """
+    folders: list[Path] = []
+    arena: Arena | None = None
+    try:
+        for number in range(1, options.repeat + 1):
+            if number > 1:
+                await asyncio.sleep(ready.gameday.cool_down)
+            arena = arena or await _arena(ready, shown)
+            folders.append(new_run(options.reports.absolute(), ready.scenario))
+            await _once(ready, arena, folders[-1], options, shown, number)
+            if arena.spent:
+                await arena.close()
+                arena = None
+    except DrError as error:
+        return folders, error
+    finally:
+        if arena:
+            await arena.close()
+    return folders, None
+
+
+async def _arena(ready: Prepared, shown: Shown) -> Arena:
+    """Return the cluster that is to be struck: the one that is named, or one made and filled for the exercise."""
+    spec = ready.gameday.target
+    if spec.create is None:
+        arena = Arena(target(spec.context))
+        async with Kube(arena.access) as cluster:
+            known = await cluster.identity()
+        if spec.lock and spec.lock not in (known.uid, lock_of(known)):
+            cause = f'the context "{known.context}" is {lock_of(known)}, not the cluster of the lock {spec.lock}'
+            raise LockError(cause, "nothing was changed; check the kubeconfig and the gameday file")
+        if not known.embedded:
+            shown.confirm(known.context)
+        return arena
+    if ready.programs is None:
+        raise UsageError("an embedded cluster needs its programs", "dr cluster prepare")
+    simulation = ready.source.simulation if ready.source else None
+    made = await bring_up(f"gameday-{os.getpid()}", spec.create.nodes, ready.programs, shown.say, simulation)
+    arena = Arena(made.access, made)
+    try:
+        if spec.create.restore and ready.source:
+            shown.say("restoring the platform that is to be disturbed")
+            await fill(arena, ready.source)
+    except BaseException:
+        await arena.close()
+        raise
+    return arena
+
+
+@contextmanager
+def _private() -> Iterator[Path]:
+    """Make a folder that nobody else may read, for credentials and for what is to be undone; it stays while any is."""
+    base = state_folder() / "runs"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=base))
+    undo = folder / "undo"
+    undo.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        if not any(undo.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> None:
+    """Run the exercise once. Its end and its reports are written whatever happens."""
+    clock = SystemClock()
+    try:
+        with _private() as private, EventLog(folder) as log, shown.watching() as watcher:
+            recorder = Recorder(log, clock, [watcher])
+            try:
+                await _led(ready, arena, recorder, folder, private, options, shown, number)
+            except DrError as error:
+                if not recorder.ended:
+                    recorder.emit(
+                        Checked(recorder.at, "exercise", Level.ERROR, ready.scenario, error.cause, error.remedy)
+                    )
+                raise
+            finally:
+                if not recorder.ended:
+                    recorder.emit(Ended(recorder.at, outcome="failed"))
+    finally:
+        done = write(folder)
+    await _notify(ready.gameday, "aborted" if done.row.verdict == "aborted" else "ended", done.row.verdict, shown)
+
+
+async def _led(
+    ready: Prepared,
+    arena: Arena,
+    recorder: Recorder,
+    folder: Path,
+    private: Path,
+    options: Options,
+    shown: Shown,
+    number: int,
+) -> None:
+    """Lead one exercise from its first line to the end of its clean-up."""
+    gameday = ready.gameday
+    async with Kube(arena.access) as cluster:
+        known = await cluster.identity()
+        began = _began(folder.name, known, ready, recorder)
+        announced = _announced(ready, options, number)
+        recorder.emit(began)
+        recorder.emit(announced)
+        for a in gameday.approvals:
+            recorder.emit(Approved(recorder.at, by=a.by, until=a.until, reference=a.reference))
+        recorder.enter(Phase.PREFLIGHT)
+        reached = f"{known.server} runs {known.version}"
+        recorder.emit(Checked(recorder.at, "reachable", Level.INFO, known.context, reached))
+        environment = _environment(ready, arena, known, private)
+        watch = Watch(str(folder), recorder.origin, environment, str(private), arena.made is not None)
+        async with kept(cluster, began.run, recorder.clock, GAMEDAY):
+            recorder.leave(Phase.PREFLIGHT)
+            await _notify(gameday, "began", folder.name, shown)
+            with DeadMan(watch):
+                async with _probing(ready, arena) as prober:
+                    body, settings = ready.experiment.body, gameday.fault.settings
+                    chaos = Experiment(body, settings, environment, private, folder, gameday.recovery.timeout)
+                    recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, shown.ask)
+                    rules = Rules(gameday.steady_state.within, gameday.abort, gameday.recovery.by != "observe")
+                    outcome = await Exercise(announced, rules, recorder, prober, chaos, recover).run()
+                    arena.spent = arena.spent or outcome != "passed"
+
+
+@asynccontextmanager
+async def _probing(ready: Prepared, arena: Arena) -> AsyncIterator[Prober]:
+    steady = ready.gameday.steady_state
+    probes = [
+        msgspec.structs.replace(probe, every=probe.every or steady.every, timeout=probe.timeout or steady.timeout)
+        for probe in steady.probes
+    ]
+    async with Prober(probes, arena.access) as prober:
+        yield prober
+
+
+def _environment(ready: Prepared, arena: Arena, known: Target, private: Path) -> dict[str, str]:
+    """Return what the experiment's process is told of its target, and of what it may do to it."""
+    file = private / "kubeconfig"
+    file.touch(mode=0o600)
+    file.write_bytes(kubeconfig(arena.access))
+    gameday = ready.gameday
+    return {
+        "KUBECONFIG": str(file),
+        CONTEXT: known.context,
+        LOCK: lock_of(known),
+        UNDO: str(private / "undo"),
+        LIMITS: msgspec.json.encode(gameday.blast_radius).decode(),
+        PRODUCTION: ",".join(ready.production),
+        APPROVED: gameday.approvals[0].by if gameday.approvals else "",
+    }
+
+
+def _began(run: str, known: Target, ready: Prepared, recorder: Recorder) -> Began:
+    source = ready.source if ready.gameday.recovery.by == "restore" else None
+    simulated = (*(SIMULATED if known.embedded else ()), *(ready.source.simulation.names if ready.source else ()))
+    return Began(
+        recorder.at,
+        time=recorder.clock.now(),
+        run=run,
+        command=shlex.join(["dr", *sys.argv[1:]]),
+        dr=version("dr-gameday"),
+        target=known,
+        pins=ready.loaded.graph.pins if ready.loaded else (),
+        digest=source.assignment.digest if source else "",
+        simulated=simulated if known.embedded else (),
+        steps=source.assignment.steps if source else (),
+        estimate=ready.loaded.plan.estimate if source and ready.loaded else 0.0,
+    )
+
+
+def _announced(ready: Prepared, options: Options, number: int) -> Announced:
+    gameday, says = ready.gameday, ready.experiment.says
+    steady = gameday.steady_state
+    return Announced(
+        0.0,
+        title=gameday.title,
+        scenario=ready.scenario,
+        file=ready.file.name,
+        digest=ready.digest,
+        fault=ready.experiment.title,
+        blast_radius=says.blast_radius if says else "",
+        recovery=gameday.recovery.by,
+        probes=gamedays.planned(steady),
+        objectives=gamedays.promised(gameday.objectives),
+        consecutive=steady.consecutive,
+        hold=float(steady.hold),
+        timeout=float(gameday.recovery.timeout),
+        roles=gameday.roles,
+        seed=options.seed,
+        repetition=number,
+        repetitions=options.repeat,
+    )
+
+
+async def _notify(gameday: Gameday, what: str, how: str, shown: Shown) -> None:
+    """Tell those who want to know; that one cannot be told is said and stops nothing."""
+    text = f"gameday {gameday.title}: {what} ({how})"
+    body = {"event": what, "title": gameday.title, "scenario": gameday.scenario, "detail": how}
+    for where in gameday.notifications:
+        if what in where.on:
+            for url, content in ((where.webhook, body), (where.slack, {"text": text})):
+                if url and (cause := await tell(url, content)):
+                    shown.say(f"notification: {cause}")

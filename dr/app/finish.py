@@ -1,0 +1,45 @@
+"""Writes a run's reports beside its events, and its row into the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from dr.adapters import history
+from dr.adapters.store import events, head
+from dr.core.history import Row, row
+from dr.core.recovery import Recovery, recovery
+from dr.core.timeline import Timeline, fold
+
+
+class Finished(Struct, frozen=True):
+    """A run as its events tell it."""
+
+    timeline: Timeline
+    recovery: Recovery | None
+    row: Row
+
+
+def told(folder: Path) -> Finished:
+    """Return what a run's events tell; raises StoreError."""
+    found = events(folder)
+    timeline, measured = fold(found), recovery(found)
+    return Finished(timeline, measured, row(timeline, measured, head=head(folder), folder=folder.name))
+
+
+def write(folder: Path, *, record: bool = True) -> Finished:
+    """Write every report of a run into its folder; with `record` a row of it goes into the history too.
+
+    Raises StoreError.
+    """
+    from dr.app.reports import written
+
+    found = told(folder)
+    earlier = history.rows(folder.parent, found.row.scenario)
+    rows = (*(r for r in earlier if r.run != found.row.run), found.row)
+    for name, content in written(found.timeline, found.recovery, rows).items():
+        (folder / name).write_bytes(content)
+    if record:
+        history.add(folder.parent, found.row)
+    return found
