@@ -1,14 +1,19 @@
-"""Writes docs/reference/ from the code: commands, rules, findings, charts. `--check` only compares."""
+"""Writes docs/reference/ and the schema of gameday files from the code. `--check` only compares."""
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from dr.cli import main as dr
+from dr.core import gameday
 from dr.core.rules.charts import CHARTS
 from dr.core.rules.derivations import DERIVATIONS
 from dr.core.rules.findings import FINDINGS
@@ -97,17 +102,83 @@ def charts() -> Iterator[str]:
     )
 
 
+# The mappings of a gameday file, as they stand in it.
+_MAPPINGS = (
+    ("", gameday.Gameday),
+    ("target", gameday.TargetSpec),
+    ("target.create", gameday.Create),
+    ("repo", gameday.RepoSource),
+    ("steady_state", gameday.SteadyState),
+    ("steady_state.probes[]", gameday.Probe),
+    ("… http", gameday.Http),
+    ("… tcp", gameday.Tcp),
+    ("… kubernetes", gameday.KubernetesProbe),
+    ("… command", gameday.Command),
+    ("… prometheus", gameday.Prometheus),
+    ("… canary", gameday.Canary),
+    ("fault", gameday.Fault),
+    ("recovery", gameday.Recovery),
+    ("objectives", gameday.Objectives),
+    ("objectives.tiers.NAME", gameday.Tier),
+    ("abort[]", gameday.Abort),
+    ("blast_radius", gameday.BlastRadius),
+    ("approvals[]", gameday.Approval),
+    ("notifications[]", gameday.Notification),
+    ("follow_up[]", gameday.FollowUp),
+)
+
+
+def gamedays() -> Iterator[str]:
+    """Yield the page of gameday files."""
+    yield from ("# Gameday files", "", _NOTE, "")
+    yield "Durations are `90`, `90s`, `1m30s` or `500ms`. Unknown fields are errors: a misspelt limit is no limit."
+    for place, kind in _MAPPINGS:
+        yield from ("", f"## {place or 'The file'}", "", inspect.getdoc(kind) or "", "")
+        yield from ("| field | default |", "|---|---|")
+        yield from _rows(
+            *((f"`{f.encode_name}`", "required" if f.required else _default(f)) for f in msgspec.structs.fields(kind))
+        )
+
+
+def _default(field: Any) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, msgspec.Struct):
+        return "as below"
+    return f"`{msgspec.json.encode(value, enc_hook=float).decode()}`" if value not in (None, "", (), {}) else ""
+
+
+def schema() -> str:
+    """Return the JSON Schema of gameday files."""
+
+    def hook(_: type) -> dict[str, object]:
+        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.hms]+$"}]}
+
+    found = msgspec.json.schema(gameday.Gameday, schema_hook=hook)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **found}, indent=1) + "\n"
+
+
 def _rows(*rows: Iterable[str]) -> Iterator[str]:
     for row in rows:
         yield "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
 
 
-PAGES = {"commands.md": commands, "findings.md": findings, "rules.md": rules, "charts.md": charts}
+def _page(lines: Callable[[], Iterator[str]]) -> Callable[[], str]:
+    return lambda: "\n".join(lines()) + "\n"
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    FOLDER / "commands.md": _page(commands),
+    FOLDER / "findings.md": _page(findings),
+    FOLDER / "rules.md": _page(rules),
+    FOLDER / "charts.md": _page(charts),
+    FOLDER / "gameday.md": _page(gamedays),
+    FOLDER.parents[1] / "dr" / "schemas" / "gameday.schema.json": schema,
+}
 
 
 def stale() -> list[str]:
-    """Return the pages that differ from what the code says."""
-    return [name for name, page in PAGES.items() if _read(FOLDER / name) != "\n".join(page()) + "\n"]
+    """Return the files that differ from what the code says."""
+    return [path.name for path, page in PAGES.items() if _read(path) != page()]
 
 
 def _read(path: Path) -> str:
@@ -115,11 +186,11 @@ def _read(path: Path) -> str:
 
 
 def write() -> None:
-    """Write every page."""
+    """Write every file."""
     FOLDER.mkdir(exist_ok=True)
-    for name, page in PAGES.items():
-        (FOLDER / name).write_text("\n".join(page()) + "\n", encoding="utf-8")
-        print(f"wrote docs/reference/{name}")
+    for path, page in PAGES.items():
+        path.write_text(page(), encoding="utf-8")
+        print(f"wrote {path.relative_to(FOLDER.parents[1])}")
 
 
 if __name__ == "__main__":

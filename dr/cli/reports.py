@@ -23,7 +23,7 @@ _REPORTS = click.option(
 
 @click.group()
 def report() -> None:
-    """Runs of the past. RUN is a folder, a run's name, the start of one, or `latest`."""
+    """Show runs of the past. RUN is a folder, a run's name, the start of one, or `latest`."""
 
 
 @report.command("show")

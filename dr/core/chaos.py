@@ -118,9 +118,9 @@ class Extension(Struct, frozen=True, forbid_unknown_fields=True):
     blast_radius: str
     undo: str
     incident: str = ""
-    limits: BlastRadius = BlastRadius()
-    steady_state: SteadyState = SteadyState()
-    recovery: Recovery = Recovery()
+    limits: BlastRadius = msgspec.field(default_factory=BlastRadius)
+    steady_state: SteadyState = msgspec.field(default_factory=SteadyState)
+    recovery: Recovery = msgspec.field(default_factory=Recovery)
     embedded_only: bool = False
 
 

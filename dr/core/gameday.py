@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +23,11 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 class Duration(float):
     """Seconds; a file says `90`, `90s` or `1m30s`."""
+
+
+def lasting(seconds: float) -> Any:
+    """Return a field whose default is a duration; as a factory, so that the JSON Schema can be made."""
+    return msgspec.field(default_factory=partial(Duration, seconds))
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,11 +161,11 @@ class SteadyState(_Strict, frozen=True):
     """
 
     probes: tuple[Probe, ...] = ()
-    every: Duration = Duration(0.5)
-    timeout: Duration = Duration(2.0)
+    every: Duration = lasting(0.5)
+    timeout: Duration = lasting(2.0)
     consecutive: int = 3
-    within: Duration = Duration(60.0)
-    hold: Duration = Duration(5.0)
+    within: Duration = lasting(60.0)
+    hold: Duration = lasting(5.0)
 
 
 class Fault(_Strict, frozen=True, rename={"settings": "with"}):
@@ -179,7 +185,7 @@ class Recovery(_Strict, frozen=True):
     by: str = "observe"
     into: str = "fresh"
     runbook: str = ""
-    timeout: Duration = Duration(300.0)
+    timeout: Duration = lasting(300.0)
 
 
 class Tier(_Strict, frozen=True):
@@ -249,15 +255,15 @@ class Gameday(_Strict, frozen=True):
     steady_state: SteadyState
     scenario: str = ""
     repo: RepoSource | None = None
-    recovery: Recovery = Recovery()
-    objectives: Objectives = Objectives()
+    recovery: Recovery = msgspec.field(default_factory=Recovery)
+    objectives: Objectives = msgspec.field(default_factory=Objectives)
     abort: tuple[Abort, ...] = ()
-    blast_radius: BlastRadius = BlastRadius()
+    blast_radius: BlastRadius = msgspec.field(default_factory=BlastRadius)
     roles: dict[str, str] = {}
     approvals: tuple[Approval, ...] = ()
     notifications: tuple[Notification, ...] = ()
     follow_up: tuple[FollowUp, ...] = ()
-    cool_down: Duration = Duration(0.0)
+    cool_down: Duration = lasting(0.0)
 
 
 def duration(value: object) -> Duration:
