@@ -52,19 +52,22 @@ class Experiment(Struct, frozen=True):
 
         def listen(said: Said) -> None:
             nonlocal struck
+            if isinstance(said, Ran):
+                said = replace(said, name=redacted(said.name, secrets), cause=redacted(said.cause, secrets))
             # A foreign action says nothing of itself: its end is when the fault was in.
             if isinstance(said, Ran) and said.kind == "action" and said.status == "succeeded" and not struck:
                 struck = True
                 say(Struck(said.name, said.began, said.at, undo="by the experiment's rollbacks"))
             struck = struck or isinstance(said, Struck)
-            say(replace(said, cause=redacted(said.cause, secrets)) if isinstance(said, Ran) else said)
+            say(said)
 
         strategies = ("--rollback-strategy", "never", "--hypothesis-strategy", "before-method-only")
         try:
             await self._chaos("experiment", self._configured(), strategies, listen, self.seconds)
         except TimeoutError:
             return Injection("aborted", f"its method was not done in {self.seconds:.0f} s")
-        return self._judge()
+        judged = self._judge()
+        return Injection(judged.status, redacted(judged.cause, secrets))
 
     async def undo(self) -> tuple[Restored, ...]:
         """Take back what is recorded, then play the experiment's own rollbacks."""
@@ -85,7 +88,8 @@ class Experiment(Struct, frozen=True):
             own.pop("steady-state-hypothesis", None)
             await self._chaos("rollbacks", own, ("--rollback-strategy", "always"), lambda _: None, self.seconds)
             rows = self._journal("rollbacks").get("rollbacks", [])
-            done += [Restored(row["activity"]["name"], monotonic(), self._wrong(row)) for row in rows]
+            secrets = self._secrets
+            done += [Restored(r["activity"]["name"], monotonic(), redacted(_wrong(r), secrets)) for r in rows]
             if len(rows) < len(foreign):
                 done.append(Restored("rollbacks", monotonic(), f"{len(foreign) - len(rows)} of them were not played"))
         return tuple(done)
@@ -170,20 +174,22 @@ class Experiment(Struct, frozen=True):
             return Injection("failed", _last_line(self.private / "experiment-output.log") or "it left no journal")
         before = (journal.get("steady_states") or {}).get("before") or {}
         if before and not before.get("steady_state_met"):
-            return Injection("failed", f"its own steady state is not met: {self._unmet(before)}")
-        wrong = [f"{row['activity']['name']}: {cause}" for row in journal.get("run", []) if (cause := self._wrong(row))]
+            return Injection("failed", f"its own steady state is not met: {_unmet(before)}")
+        wrong = [f"{row['activity']['name']}: {cause}" for row in journal.get("run", []) if (cause := _wrong(row))]
         return Injection(str(journal.get("status", "failed")), "; ".join(wrong))
 
-    def _unmet(self, before: Mapping[str, Any]) -> str:
-        probes = before.get("probes") or []
-        unmet = [p for p in probes if not p.get("tolerance_met")]
-        return ", ".join(f"{p['activity']['name']} {self._wrong(p)}".strip() for p in unmet) or "see the journal"
 
-    def _wrong(self, row: Mapping[str, Any]) -> str:
-        if row.get("status") == "succeeded":
-            return ""
-        said = row.get("exception") or [str(row.get("status"))]
-        return redacted(str(said[-1]).strip(), self._secrets)
+def _unmet(before: Mapping[str, Any]) -> str:
+    probes = before.get("probes") or []
+    unmet = [p for p in probes if not p.get("tolerance_met")]
+    return ", ".join(f"{p['activity']['name']} {_wrong(p)}".strip() for p in unmet) or "see the journal"
+
+
+def _wrong(row: Mapping[str, Any]) -> str:
+    if row.get("status") == "succeeded":
+        return ""
+    said = row.get("exception") or [str(row.get("status"))]
+    return str(said[-1]).strip()
 
 
 def _module(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -268,7 +269,9 @@ class Gameday(_Strict, frozen=True):
 
 def duration(value: object) -> Duration:
     """Return seconds from `90`, `"90s"`, `"1h2m3s"` or `"500ms"`; raises ValueError for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return Duration(value)
+    if isinstance(value, str) and value.isdigit():
         return Duration(value)
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if found is None:

@@ -1,0 +1,123 @@
+"""A gameday file is read whole or not at all, and everything that is wrong with it is said by its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dr.adapters.manifests import parse as parse_yaml
+from dr.core.gameday import Gameday, duration, parse, planned, promised
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "dr" / "schemas" / "gameday.schema.json").read_text())
+GOOD = """\
+title: The web pods are gone
+target: {context: staging, lock: 7e2c/0af1}
+steady_state:
+  every: 250ms
+  probes:
+    - {name: web, kubernetes: {service: shop/web}}
+    - {name: data, canary: {config_map: default/dr-canary}, every: 1s}
+fault: {experiment: pod-kill, with: {namespace: shop}}
+objectives:
+  rto: 1m30s
+  rpo: 5
+  units: {shop: 60}
+  tiers: {critical: {units: [shop, pay], rto: 45s}}
+blast_radius: {namespaces: [shop]}
+"""
+
+
+def read(text: str) -> tuple[Gameday | None, list[str]]:
+    found, wrong = parse(parse_yaml(text.encode()).documents[0], "day.yaml")
+    return found, [f"{d.where}: {d.subject}: {d.cause}" for d in wrong]
+
+
+def test_a_gameday_file_says_what_is_probed_and_promised() -> None:
+    found, wrong = read(GOOD)
+    assert not wrong
+    assert found
+    assert [(p.name, p.kind, p.every, p.canary) for p in planned(found.steady_state)] == [
+        ("web", "kubernetes", 0.25, False),
+        ("data", "canary", 1.0, True),
+    ]
+    assert [(o.kind, o.subject, o.seconds, o.units) for o in promised(found.objectives)] == [
+        ("rto", "", 90.0, ()),
+        ("rpo", "", 5.0, ()),
+        ("rto", "critical", 45.0, ("shop", "pay")),
+        ("rto", "shop", 60.0, ("shop",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("title: The web pods are gone\n", "", "day.yaml: day.yaml: `title` is missing"),
+        ("every: 250ms", "every: often", "day.yaml:4: steady_state.every: 'often' is no duration"),
+        ("objectives:", "objectivs:", "day.yaml:9: objectivs: there is no field `objectivs`"),
+        (", lock: 7e2c/0af1", "", "day.yaml:2: target: `lock` is missing: `dr lock staging` prints it"),
+        (
+            "context: staging, lock: 7e2c/0af1",
+            "",
+            "day.yaml:2: target: name either `context` (with its `lock`) or `create`",
+        ),
+        ("namespaces: [shop]", "namespaces: ['*']", "day.yaml:14: blast_radius.namespaces: may not hold patterns"),
+        ("kubernetes: {service: shop/web}", "", "day.yaml:5: steady_state.probes: each probe must be exactly one of"),
+        ("name: data", "name: web", "day.yaml:5: steady_state.probes: more than one probe is called web"),
+        ("rpo: 5", "rpo: [5]", "day.yaml:11: objectives.rpo: [5] is no duration"),
+    ],
+)
+def test_each_mistake_is_named_by_its_line_and_what_to_write(old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    found, wrong = read(GOOD.replace(old, new))
+    assert found is None
+    assert any(cause.startswith(said) for cause in wrong), wrong
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    _, wrong = read(GOOD.replace("every: 250ms", "every: often").replace("rpo: 5", "rpo: x").replace("title", "titel"))
+    assert len(wrong) == 4
+
+
+def test_a_restore_without_a_repo_is_refused_before_anything_is_broken() -> None:
+    _, wrong = read(GOOD + "recovery: {by: restore}\n")
+    assert wrong == ["day.yaml: day.yaml: `repo` is missing: a restore from git needs it"]
+
+
+def test_the_schema_that_is_shipped_takes_what_is_good_and_refuses_a_misspelt_limit() -> None:
+    body: dict[str, Any] = parse_yaml(GOOD.encode()).documents[0].body
+    jsonschema.validate(body, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**body, "blast_radius": {"namespace": ["shop"]}}, SCHEMA)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+    )
+)
+def test_whatever_a_file_holds_it_gives_errors_and_no_traceback(value: Any) -> None:
+    for body in (value, {"title": value, "target": value, "fault": value, "steady_state": value}):
+        for document in parse_yaml(json.dumps(body).encode()).documents:
+            found, wrong = parse(document, "day.yaml")
+            assert (found is None) == bool(wrong)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [(90, 90), ("75", 75), ("90s", 90), ("1m30s", 90), ("2h", 7200), ("500ms", 0.5), (0.25, 0.25)]
+)
+def test_durations_are_read_as_people_write_them(said: object, seconds: float) -> None:
+    assert duration(said) == seconds
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-1", -2, True, None, "1d", float("nan"), float("inf")])
+def test_what_is_no_duration_is_refused(said: object) -> None:
+    with pytest.raises(ValueError, match="no duration"):
+        duration(said)

@@ -1,0 +1,86 @@
+"""What forbids an exercise: a missing scope, a pattern, a production context, an expired approval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dr.core.gameday import Approval, BlastRadius, Fault, Gameday, Probe, SteadyState, TargetSpec, Tcp
+from dr.core.refusals import refusals
+
+NOW = "2026-11-23T10:00:00+00:00"
+EXPERIMENT: dict[str, Any] = {"title": "kill", "method": [{"provider": {"func": "kill_pods"}}]}
+
+
+def gameday(
+    context: str = "staging", approvals: tuple[Approval, ...] = (), *, production: bool = False, **limits: Any
+) -> Gameday:
+    return Gameday(
+        title="t",
+        target=TargetSpec(context, "lock", production=production),
+        fault=Fault("pod-kill"),
+        steady_state=SteadyState((Probe("p", tcp=Tcp("a", 1)),)),
+        approvals=approvals,
+        blast_radius=BlastRadius(**{"namespaces": ("shop",), **limits}),
+    )
+
+
+def causes(
+    day: Gameday, settings: dict[str, Any], experiment: dict[str, Any] = EXPERIMENT, production: tuple[str, ...] = ()
+) -> list[str]:
+    found = refusals(day, experiment, settings, production, NOW)
+    assert all(check.remedy for check in found), "a refusal that does not say what to do"
+    return [check.cause for check in found]
+
+
+def test_an_exercise_within_its_limits_is_not_refused() -> None:
+    assert causes(gameday(), {"namespace": "shop", "selector": "app=web"}) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"namespace": ""}, "`namespace` is empty"),
+        ({"namespace": "shop-*"}, "is the pattern shop-*"),
+        ({"namespace": "*"}, "is the pattern *"),
+        ({"namespace": "kube-system"}, "the cluster's own namespace"),
+        ({"namespace": "pay"}, "pay is outside blast_radius.namespaces"),
+        ({"key_namespace": "pay"}, "pay is outside blast_radius.namespaces"),
+        ({"selector": " "}, "`selector` is empty"),
+        ({"pod_selector": ""}, "`pod_selector` is empty"),
+    ],
+)
+def test_a_fault_without_a_clear_scope_is_refused(settings: dict[str, Any], said: str) -> None:
+    assert any(said in cause for cause in causes(gameday(), settings))
+
+
+@pytest.mark.parametrize("function", ["remove_cluster", "lose_etcd", "stop_program"])
+def test_a_fault_of_the_whole_cluster_must_be_allowed_in_so_many_words(function: str) -> None:
+    experiment = {"method": [{"provider": {"func": function}}]}
+    assert any("blast_radius.cluster is not true" in cause for cause in causes(gameday(), {}, experiment))
+    assert causes(gameday(cluster=True), {}, experiment) == []
+
+
+def test_a_context_listed_as_production_is_refused() -> None:
+    assert any("listed as production (prod-*)" in c for c in causes(gameday("prod-eu"), {}, production=("prod-*",)))
+    assert causes(gameday("staging"), {}, production=("prod-*",)) == []
+
+
+def test_production_needs_an_approval_that_has_not_expired() -> None:
+    day = gameday("prod-eu", production=True)
+    assert any("needs an approval" in cause for cause in causes(day, {}, production=("prod-*",)))
+    fresh = Approval("Ada", "2026-11-24T00:00:00+01:00", "CHG-1")
+    assert causes(gameday("prod-eu", (fresh,), production=True), {}, production=("prod-*",)) == []
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("2026-11-23T10:59:00+01:00", "expired at"),
+        ("2026-11-24T00:00:00", "has no offset"),
+        ("next week", "is no time"),
+    ],
+)
+def test_an_approval_that_does_not_hold_stops_the_exercise(until: str, said: str) -> None:
+    assert any(said in cause for cause in causes(gameday(approvals=(Approval("Ada", until),)), {}))
