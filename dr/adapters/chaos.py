@@ -27,7 +27,7 @@ from dr.engine.ports import Injection
 
 _SPEAKS = "dr.chaos.control"
 _CONTROL = {"name": "dr", "provider": {"type": "python", "module": _SPEAKS}}
-_OURS = "dr.chaos.actions"
+_OURS = "dr.chaos."
 _TOOLKIT = ("-m", "chaostoolkit", "--no-version-check", "--log-file")
 _GRACE = 3.0  # seconds between asking a process to end and killing it
 
@@ -49,15 +49,17 @@ class Experiment(Struct, frozen=True):
     async def inject(self, say: Callable[[Said], None]) -> Injection:
         """Run the method once its own hypothesis holds; end the process when cancelled. Raises ToolError."""
         struck, secrets = False, self._secrets
+        # Ours say of themselves when their fault is in, and whether they are one; of a foreign one its end must do.
+        foreign = {row.get("name") for row in self.body["method"] if not _module(row).startswith(_OURS)}
 
         def listen(said: Said) -> None:
             nonlocal struck
             if isinstance(said, Ran):
+                fault = said.kind == "action" and said.status == "succeeded" and said.name in foreign
                 said = replace(said, name=redacted(said.name, secrets), cause=redacted(said.cause, secrets))
-            # A foreign action says nothing of itself: its end is when the fault was in.
-            if isinstance(said, Ran) and said.kind == "action" and said.status == "succeeded" and not struck:
-                struck = True
-                say(Struck(said.name, said.began, said.at, undo="by the experiment's rollbacks"))
+                if fault and not struck:
+                    struck = True
+                    say(Struck(said.name, said.began, said.at, undo="by the experiment's rollbacks"))
             struck = struck or isinstance(said, Struck)
             say(said)
 
@@ -82,7 +84,7 @@ class Experiment(Struct, frozen=True):
             if code and not any(restored.cause for restored in done):
                 cause = _last_line(self.private / "undo.log") or f"exit code {code}"
                 done.append(Restored("undo", monotonic(), redacted(cause, self._secrets)))
-        foreign = [row for row in self.body.get("rollbacks") or () if _module(row) != _OURS]
+        foreign = [row for row in self.body.get("rollbacks") or () if not _module(row).startswith(_OURS)]
         if foreign:
             own = {**self._configured(), "method": [], "rollbacks": foreign}
             own.pop("steady-state-hypothesis", None)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -76,6 +77,17 @@ def events(folder: Path) -> tuple[AnyEvent, ...]:
         raise StoreError(f"{path} cannot be read: {error.strerror}", "give the folder of a run") from None
     except ValueError as error:
         raise StoreError(f"{path}: {error}", "the log was changed after the run") from None
+
+
+def head(folder: Path) -> str:
+    """Return the SHA-256 of the last whole line of a run's log, which stands for all of it; raises StoreError."""
+    path = folder / EVENTS
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", "give the folder of a run") from None
+    whole = [line for line in lines if line.endswith(b"\n")]
+    return sha256(whole[-1]).hexdigest() if whole else ""
 
 
 class SystemClock:

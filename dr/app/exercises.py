@@ -204,7 +204,9 @@ async def _led(
                     body, settings = ready.experiment.body, gameday.fault.settings
                     chaos = Experiment(body, settings, environment, private, folder, gameday.recovery.timeout)
                     recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, shown.ask)
-                    rules = Rules(gameday.steady_state.within, gameday.abort, gameday.recovery.by != "observe")
+                    by = gameday.recovery.by
+                    settles = by in ("restore", "snapshot")
+                    rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)
                     outcome = await Exercise(announced, rules, recorder, prober, chaos, recover).run()
                     arena.spent = arena.spent or outcome != "passed"
 

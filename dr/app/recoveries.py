@@ -31,6 +31,7 @@ from dr.local.cluster import Cluster
 Recover = Callable[[], Awaitable[str]]
 # Shows a step of a runbook, waits until it is done, and returns who confirmed it and what they noted.
 Ask = Callable[[RunbookStep], tuple[str, str]]
+_BY = "dr, as the gameday says, once the fault was wholly in"
 _GOOD, _EVERY = 3, 0.1  # so many good answers of /readyz in a row, so many seconds apart
 
 
@@ -125,13 +126,13 @@ async def _observe() -> str:
 async def _restore(context: _Context, source: Source, *, fresh: bool) -> str:
     """Restore from git into a new cluster, or into the one that was struck."""
     arena, recorder = context.arena, context.recorder
-    context.mark(Mark.DECIDED, "dr, as the gameday says")
+    context.mark(Mark.DECIDED, _BY)
     if fresh:
         arena.access = await _provision(context, source)
     async with Kube(arena.access) as cluster:
+        await _answers(cluster)
         known = await cluster.identity()
         if fresh:
-            await _answers(cluster)
             if known.uid == context.began.target.uid:
                 raise ToolError("the new cluster is the old one", "nothing was restored; check the provider")
             context.mark(Mark.CONTROL_PLANE, f"/readyz, {_GOOD} times, identity {known.uid}")
@@ -186,7 +187,7 @@ async def _snapshot(context: _Context) -> str:
     folder = made.folder if made else Path(access.ca).parent.parent
     if not (folder / "cluster.json").is_file():
         raise UsageError("only an embedded cluster's etcd can be put back from its snapshot", "recover it by a runbook")
-    context.mark(Mark.DECIDED, "dr, as the gameday says")
+    context.mark(Mark.DECIDED, _BY)
     await asyncio.to_thread(etcd.put_back, folder)
     async with Kube(access) as cluster:
         await _answers(cluster)

@@ -64,9 +64,9 @@ class _Nowhere:
         """Forget an event."""
 
 
-def assignment_of(loaded: Loaded, options: Options) -> Assignment:
+def assignment_of(loaded: Loaded, options: Options | None = None) -> Assignment:
     """Return the steps of a restore; raises UsageError when there is none."""
-    config = loaded.config
+    config, options = loaded.config, options or Options()
     done = assign(
         loaded.plan, loaded.source, manager=options.manager, conversions=config.convert, estimates=config.estimates
     )

@@ -141,7 +141,7 @@ def extension(experiment: Mapping[str, Any], given: Mapping[str, Any], place: st
     if found is None:
         return None
     known = configuration(experiment, given)
-    missing = sorted({name for name in _variables(found) if name not in known})
+    missing = sorted({name for name in variables(found) if name not in known})
     if missing:
         raise ConfigError(f"{place}: {', '.join(missing)} not set", "set it in its configuration or with --with")
     try:
@@ -150,15 +150,16 @@ def extension(experiment: Mapping[str, Any], given: Mapping[str, Any], place: st
         raise ConfigError(f"{place}: extensions: {error}", "see docs/concepts/experiments.md") from None
 
 
-def _variables(value: Any) -> Iterator[str]:
+def variables(value: Any) -> Iterator[str]:
+    """Yield the names that a value refers to as `${name}`, however deep."""
     if isinstance(value, str):
         yield from _VARIABLE.findall(value)
     elif isinstance(value, Mapping):
         for entry in value.values():
-            yield from _variables(entry)
+            yield from variables(entry)
     elif isinstance(value, Iterable):
         for entry in value:
-            yield from _variables(entry)
+            yield from variables(entry)
 
 
 def filled(value: Any, known: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from dr.core.chaos import variables
 from dr.core.events import Checked
 from dr.core.gameday import Approval, BlastRadius, Gameday
 from dr.core.model import Level
@@ -32,7 +33,9 @@ Row = tuple[str, str, str, str]
 
 def _scope(limits: BlastRadius, experiment: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[Row]:
     name = str(experiment.get("title", "the experiment"))
-    for key, value in sorted(settings.items()):
+    # What only the probes look at is not struck.
+    struck = set(variables(experiment.get("method") or ()))
+    for key, value in sorted((key, value) for key, value in settings.items() if key in struck):
         said = str(value)
         if key == "namespace" or key.endswith("_namespace"):
             remedy = "name the namespace, in `with` and under blast_radius.namespaces"

@@ -34,11 +34,16 @@ Recover = Callable[[], Awaitable[str]]
 
 
 class Rules(Struct, frozen=True):
-    """How an exercise is led: seconds for the steady state to come, when to abort, whether somebody must recover."""
+    """How an exercise is led: seconds for the steady state to come, when to abort, and who recovers.
+
+    `waits`: somebody recovers, once a probe has noticed the fault; `settles`: and once the fault is wholly in, because
+    what is still being taken away cannot be put back.
+    """
 
     within: float = 60.0
     aborts: tuple[Abort, ...] = ()
     waits: bool = False
+    settles: bool = False
 
 
 class NotSteady(ToolError):
@@ -105,7 +110,7 @@ class Exercise:
         self._recorder.emit(Ended(self._recorder.at, outcome=outcome if clean else "failed"))
 
     async def _flow(self) -> bool:
-        recorder, rules = self._recorder, self._rules
+        recorder = self._recorder
         recorder.enter(Phase.STEADY)
         await self._steady()
         recorder.leave(Phase.STEADY)
@@ -117,7 +122,7 @@ class Exercise:
             recorder.leave(Phase.FAULT)
             deadline = self._announced.timeout - (recorder.at - fault.at)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._recovered(injecting, waits=rules.waits), deadline)
+                await asyncio.wait_for(self._recovered(injecting), deadline)
                 await self._count()
                 return self._sound
             await self._count()
@@ -155,12 +160,14 @@ class Exercise:
             raise ToolError(f"the experiment struck nothing: {ended.cause or ended.status}", "see experiment.log")
         return self._fault
 
-    async def _recovered(self, injecting: asyncio.Task[Injection], *, waits: bool) -> None:
+    async def _recovered(self, injecting: asyncio.Task[Injection]) -> None:
         """See the recovery through to its hold."""
         recorder = self._recorder
-        if waits:
+        if self._rules.waits:
             recorder.enter(Phase.DETECT)
             await self._detect()
+            if self._rules.settles:
+                await asyncio.wait((injecting,))
             recorder.leave(Phase.DETECT)
         recorder.enter(Phase.RECOVER)
         wrong = await self._recover()

@@ -10,7 +10,8 @@ from dr.core.gameday import Approval, BlastRadius, Fault, Gameday, Probe, Steady
 from dr.core.refusals import refusals
 
 NOW = "2026-11-23T10:00:00+00:00"
-EXPERIMENT: dict[str, Any] = {"title": "kill", "method": [{"provider": {"func": "kill_pods"}}]}
+_ARGUMENTS = ["${namespace}", "${key_namespace}", "${selector}", "${pod_selector}"]
+EXPERIMENT: dict[str, Any] = {"title": "kill", "method": [{"provider": {"func": "kill_pods", "arguments": _ARGUMENTS}}]}
 
 
 def gameday(
@@ -84,3 +85,8 @@ def test_production_needs_an_approval_that_has_not_expired() -> None:
 )
 def test_an_approval_that_does_not_hold_stops_the_exercise(until: str, said: str) -> None:
     assert any(said in cause for cause in causes(gameday(approvals=(Approval("Ada", until),)), {}))
+
+
+def test_a_namespace_that_only_the_probes_look_at_needs_no_leave() -> None:
+    experiment = {"method": [{"provider": {"func": "kill_pods", "arguments": {"selector": "${selector}"}}}]}
+    assert causes(gameday(), {"namespace": "pay", "selector": "a=b"}, experiment) == []

@@ -1,0 +1,148 @@
+"""Every experiment against a real control plane, once where recovery succeeds and once where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dr.adapters import cache
+from dr.app.clusters import Binaries, bring_up
+from dr.app.reading import load
+from dr.app.recoveries import Arena, Source, fill
+from dr.app.restores import assignment_of
+from dr.core.simulated import simulate
+from dr.local import etcd
+from dr.local.binaries import pinned
+from dr.local.cluster import Cluster
+from tests.embedded import binaries
+
+DR = str(Path(sys.executable).parent / "dr")
+ROOT = Path(__file__).parents[2]
+PLATFORM = ROOT / "tests" / "fixtures" / "platform"
+HEALER = "kube-controller-manager"
+# The experiments, and what keeps each from recovering: no controllers, or less time than it takes.
+OBSERVED = ("pod-kill", "service-pods-kill", "node-loss", "zone-loss")
+FROM_GIT = ("namespace-deletion", "crd-deletion", "secret-lost", "configmap-lost", "sealing-key-lost")
+DOWN = ("webhook-down", "operator-down")
+_HOME_CACHE = cache.folder()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DR_STATE_DIR", str(folder))
+        patch.setenv("DR_CACHE_DIR", str(_HOME_CACHE))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def platform(state: Path) -> Iterator[Cluster]:
+    """The sample platform, restored into an embedded cluster; the experiments of this module share it."""
+    found = Binaries(pinned().kubernetes, binaries())
+    loaded = load([str(PLATFORM)], "", "production", None, 32)
+    config = loaded.config
+    supplied = (*config.provided, *config.supply)
+    simulation = simulate(loaded.graph, loaded.source.resources, supplied, config.startup, 0)
+    source = Source(assignment_of(loaded), loaded.graph, config, simulation, found)
+
+    async def filled() -> Cluster:
+        made = await bring_up("platform", 3, found, lambda _: None, simulation)
+        await fill(Arena(made.access, made), source)
+        return made
+
+    made = asyncio.run(filled())
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+def run(tmp_path: Path, name: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Return exit code, report and what was said of a run of an experiment."""
+    argv = [DR, "chaos", "run", name, "--yes", "--reports", str(tmp_path / "reports"), "-o", "json", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=170, env=os.environ)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def folder(tmp_path: Path) -> Path:
+    return max((tmp_path / "reports").glob("*/"))
+
+
+GIT = ("--repo", str(PLATFORM), "--env", "production")
+
+
+@pytest.mark.parametrize("name", [*OBSERVED, *FROM_GIT, *DOWN, "api-server-down"])
+def test_an_experiment_recovers_and_its_time_is_measured(platform: Cluster, tmp_path: Path, name: str) -> None:
+    more = GIT if name in FROM_GIT else ()
+    if name == "api-server-down":
+        more = ("--with", "seconds=3")
+    code, report, said = run(tmp_path, name, "--to", "local:platform", "--rto", "100", *more)
+    assert code == 0, said
+    recovery = report["recovery"]
+    assert recovery["verdict"] == "met"
+    assert recovery["rta"] >= 0
+    assert sum(part["seconds"] for part in recovery["parts"]) == pytest.approx(recovery["rta"], abs=1e-5)
+    assert not etcd.held(platform.folder), "a program is still held down"
+
+
+@pytest.mark.parametrize("name", [*OBSERVED, *FROM_GIT, *DOWN])
+def test_an_experiment_that_nothing_heals_is_given_up_and_missed(platform: Cluster, tmp_path: Path, name: str) -> None:
+    more = GIT if name in FROM_GIT else ()
+    etcd.hold(platform.folder, (HEALER,))
+    try:
+        code, report, said = run(tmp_path, name, "--to", "local:platform", "--timeout", "5", *more)
+    finally:
+        etcd.release(platform.folder, (HEALER,))
+    assert code == 1, said
+    recovery = report["recovery"]
+    assert recovery["verdict"] == "missed"
+    assert recovery["rta"] is None
+    assert recovery["censored"] >= 5
+
+
+def test_an_api_server_that_stays_away_for_longer_than_is_waited_is_missed_and_comes_back(
+    platform: Cluster, tmp_path: Path
+) -> None:
+    code, report, said = run(
+        tmp_path, "api-server-down", "--to", "local:platform", "--with", "seconds=30", "--timeout", "3"
+    )
+    assert code == 1, said
+    assert report["recovery"]["rta"] is None
+    assert not etcd.held(platform.folder), "the clean-up has left the API server down"
+
+
+@pytest.mark.parametrize(("timeout", "verdict", "code"), [(120, "met", 0), (1, "missed", 1)])
+def test_a_cluster_that_is_removed_is_rebuilt_from_git_or_given_up(
+    state: Path, tmp_path: Path, timeout: int, verdict: str, code: int
+) -> None:
+    binaries()
+    found, report, said = run(
+        tmp_path, "cluster-removed", "--embedded", *GIT, "--timeout", str(timeout), "--rto", "100"
+    )
+    assert found == code, said
+    assert report["recovery"]["verdict"] == verdict
+    assert not list((state / "clusters").glob("*[0-9]*")), "a cluster was left behind"
+
+
+@pytest.mark.parametrize(("timeout", "verdict", "code"), [(120, "met", 0), (1, "missed", 1)])
+def test_what_etcd_lost_since_its_snapshot_is_counted(
+    state: Path, tmp_path: Path, timeout: int, verdict: str, code: int
+) -> None:
+    binaries()
+    found, report, said = run(tmp_path, "etcd-lost", "--embedded", *GIT, "--timeout", str(timeout), "--with", "age=2")
+    assert found == code, said
+    assert report["recovery"]["verdict"] == verdict
+    if code == 0:
+        (loss,) = report["recovery"]["losses"]
+        assert loss["lost"] == loss["written"] - loss["survived"] > 0
+        assert 1.5 < loss["rpa"] < 6
