@@ -6,12 +6,13 @@ import fcntl
 import os
 import re
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from dr.core.chained import FIRST, chained, digest
+from dr.core.chained import head as chained_head
 from dr.core.errors import LockError, NotFound, StoreError
 from dr.core.events import AnyEvent, Began, Ended, Event, decode, encode
 
@@ -20,7 +21,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 class EventLog:
-    """`events.jsonl` of a run's folder. A crash loses at most the line that was being written."""
+    """`events.jsonl` of a run's folder, each line chained to the one before by its hash.
+
+    A crash loses at most the line that was being written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / EVENTS
@@ -35,6 +39,7 @@ class EventLog:
             os.close(self._file)
             raise LockError(f"{self.path} is being written by another run", "wait until it has ended") from None
         self._mend()
+        self._prev = head(folder) or FIRST
 
     def _mend(self) -> None:
         """Cut off what a crash has left half written."""
@@ -47,11 +52,12 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write an event; raises StoreError when it cannot be kept."""
-        line = encode(event)
+        line = chained(encode(event), self._prev)
         try:
             written = os.write(self._file, line)
             if written != len(line):
                 os.write(self._file, line[written:])
+            self._prev = digest(line)
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}; nothing more was sent to the cluster",
@@ -83,11 +89,10 @@ def head(folder: Path) -> str:
     """Return the SHA-256 of the last whole line of a run's log, which stands for all of it; raises StoreError."""
     path = folder / EVENTS
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as file:
+            return chained_head(file)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}", "give the folder of a run") from None
-    whole = [line for line in lines if line.endswith(b"\n")]
-    return sha256(whole[-1]).hexdigest() if whole else ""
 
 
 class SystemClock:
