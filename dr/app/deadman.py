@@ -6,12 +6,14 @@ When the pipe ends without it, this process ends the experiment, undoes the faul
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,10 +21,11 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from dr.adapters.store import EventLog, events
-from dr.core.chaos import UNDO
+from dr.adapters.store import EventLog, SystemClock, events
+from dr.core.chaos import CONTEXT, UNDO
 from dr.core.errors import DrError, LockError
 from dr.core.events import Ended, Event, Undone
+from dr.engine.lock import GAMEDAY, let_go
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BY = "the dead man's process"
@@ -87,7 +90,10 @@ def main() -> None:
     if lines.readline() == b"done\n":
         return
     _end_experiment(watch)
-    told: list[Event] = [] if watch.throwaway else _undo(watch)
+    told: list[Event] = []
+    if not watch.throwaway:
+        told = _undo(watch)
+        asyncio.run(_let_go(watch))
     try:
         _write(watch, told)
     finally:
@@ -118,6 +124,16 @@ def _undo(watch: Watch) -> list[Event]:
     except subprocess.TimeoutExpired:
         cause = f"not done in {_UNDO_SECONDS:.0f} s"
     return [Undone(_at(watch), "all of it", _BY, cause)]
+
+
+async def _let_go(watch: Watch) -> None:
+    """Give back the run's hold on the cluster, so that the next one need not wait for it to expire."""
+    from dr.adapters.kube import Kube, from_kubeconfig
+
+    with suppress(DrError):
+        access = from_kubeconfig(watch.environment[CONTEXT], Path(watch.environment["KUBECONFIG"]))
+        async with Kube(access, timeout=_LOCK_SECONDS) as cluster:
+            await let_go(cluster, Path(watch.folder).name, SystemClock(), GAMEDAY)
 
 
 def _at(watch: Watch) -> float:

@@ -149,66 +149,83 @@ def _private() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Run(Struct, frozen=True):
+    """One run of an exercise: what it needs, and the folders of its own."""
+
+    ready: Prepared
+    arena: Arena
+    options: Options
+    shown: Shown
+    number: int
+    folder: Path
+    private: Path
+    known: Target
+    environment: dict[str, str]
+
+
 async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> None:
-    """Run the exercise once. Its end and its reports are written whatever happens."""
+    """Run the exercise once. Its end and its reports are written whatever happens, by the dead man if need be."""
     clock = SystemClock()
-    try:
-        with _private() as private, EventLog(folder) as log, shown.watching() as watcher:
-            recorder = Recorder(log, clock, [watcher])
-            try:
-                await _led(ready, arena, recorder, folder, private, options, shown, number)
-            except DrError as error:
-                if not recorder.ended:
-                    recorder.emit(
-                        Checked(recorder.at, "exercise", Level.ERROR, ready.scenario, error.cause, error.remedy)
-                    )
-                raise
-            finally:
-                if not recorder.ended:
-                    recorder.emit(Ended(recorder.at, outcome="failed"))
-    finally:
-        done = write(folder)
+    async with Kube(arena.access) as cluster:
+        known = await cluster.identity()
+        with _private() as private:
+            environment = _environment(ready, arena, known, private)
+            run = _Run(ready, arena, options, shown, number, folder, private, known, environment)
+            origin = clock.monotonic()
+            with DeadMan(Watch(str(folder), origin, environment, str(private), arena.made is not None)):
+                try:
+                    with EventLog(folder) as log, shown.watching() as watcher:
+                        recorder = Recorder(log, clock, [watcher], clock.monotonic() - origin)
+                        await _to_the_end(run, cluster, recorder)
+                finally:
+                    done = write(folder)
     await _notify(ready.gameday, "aborted" if done.row.verdict == "aborted" else "ended", done.row.verdict, shown)
 
 
-async def _led(
-    ready: Prepared,
-    arena: Arena,
-    recorder: Recorder,
-    folder: Path,
-    private: Path,
-    options: Options,
-    shown: Shown,
-    number: int,
-) -> None:
+async def _to_the_end(run: _Run, cluster: Kube, recorder: Recorder) -> None:
+    """Lead the exercise, and see that the last thing written down is its end."""
+    outcome = "failed"
+    try:
+        await _led(run, cluster, recorder)
+    except DrError as error:
+        if not recorder.ended:
+            found = ("exercise", Level.ERROR, run.ready.scenario, error.cause, error.remedy)
+            recorder.emit(Checked(recorder.at, *found))
+        raise
+    except asyncio.CancelledError:
+        outcome = "interrupted"
+        raise
+    finally:
+        if not recorder.ended:
+            recorder.emit(Ended(recorder.at, outcome=outcome))
+
+
+async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
     """Lead one exercise from its first line to the end of its clean-up."""
-    gameday = ready.gameday
-    async with Kube(arena.access) as cluster:
-        known = await cluster.identity()
-        began = _began(folder.name, known, ready, recorder)
-        announced = _announced(ready, options, number)
-        recorder.emit(began)
-        recorder.emit(announced)
-        for a in gameday.approvals:
-            recorder.emit(Approved(recorder.at, by=a.by, until=a.until, reference=a.reference))
-        recorder.enter(Phase.PREFLIGHT)
-        reached = f"{known.server} runs {known.version}"
-        recorder.emit(Checked(recorder.at, "reachable", Level.INFO, known.context, reached))
-        environment = _environment(ready, arena, known, private)
-        watch = Watch(str(folder), recorder.origin, environment, str(private), arena.made is not None)
-        async with kept(cluster, began.run, recorder.clock, GAMEDAY):
-            recorder.leave(Phase.PREFLIGHT)
-            await _notify(gameday, "began", folder.name, shown)
-            with DeadMan(watch):
-                async with _probing(ready, arena) as prober:
-                    body, settings = ready.experiment.body, gameday.fault.settings
-                    chaos = Experiment(body, settings, environment, private, folder, gameday.recovery.timeout)
-                    recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, shown.ask)
-                    by = gameday.recovery.by
-                    settles = by in ("restore", "snapshot")
-                    rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)
-                    outcome = await Exercise(announced, rules, recorder, prober, chaos, recover).run()
-                    arena.spent = arena.spent or outcome != "passed"
+    ready, arena, known, struck = run.ready, run.arena, run.known, run.arena.access
+    gameday, by = ready.gameday, ready.gameday.recovery.by
+    began, announced = _began(run.folder.name, known, ready, recorder), _announced(ready, run.options, run.number)
+    recorder.emit(began)
+    recorder.emit(announced)
+    for a in gameday.approvals:
+        recorder.emit(Approved(recorder.at, by=a.by, until=a.until, reference=a.reference))
+    recorder.enter(Phase.PREFLIGHT)
+    reached = f"{known.server} runs {known.version}"
+    recorder.emit(Checked(recorder.at, "reachable", Level.INFO, known.context, reached))
+    async with kept(cluster, began.run, recorder.clock, GAMEDAY) as hold:
+        recorder.leave(Phase.PREFLIGHT)
+        await _notify(gameday, "began", run.folder.name, run.shown)
+        async with _probing(ready, arena) as prober:
+            body, settings, seconds = ready.experiment.body, gameday.fault.settings, gameday.recovery.timeout
+            chaos = Experiment(body, settings, run.environment, run.private, run.folder, seconds)
+            recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, run.shown.ask)
+            settles = by in ("restore", "snapshot")
+            rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)
+            try:
+                outcome = await Exercise(announced, rules, recorder, prober, chaos, recover).run()
+                arena.spent = arena.spent or outcome != "passed"
+            finally:
+                hold.gone = arena.access is not struck
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from dr.adapters.kube import Access, Kube
 from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run
+from dr.app import finish
 from dr.app.answer import Answer
 from dr.app.clusters import binaries, bring_up
 from dr.app.places import target
@@ -215,22 +216,21 @@ def _name(loaded: Loaded) -> str:
 
 def _run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] = (), *, detail: bool) -> Answer:
     """Write a run's reports beside its events, and answer with it."""
-    timeline = fold(events(folder))
+    timeline = finish.write(folder).timeline
     timelines = (timeline, *others)
     content = run_data(timeline)
-    for file, written in (
-        ("report.json", content),
-        ("report.md", markdown(timelines)),
-        ("junit.xml", junit(timeline)),
-    ):
-        (folder / file).write_bytes(written)
+    if others:
+        (folder / "report.md").write_bytes(markdown(timelines))
     if form == "json":
         return Answer(content=content, exit_code=code)
     if form == "junit":
         return Answer(content=junit(timeline), exit_code=code)
     if form == "markdown":
         return Answer(content=markdown(timelines), exit_code=code)
-    shown = [*run_lines(timeline, detail=detail, against=others), line("Report: ", (str(folder / "report.md"), "bold"))]
+    shown = [
+        *run_lines(timeline, detail=detail, against=others),
+        line("Report: ", (str(folder / "report.html"), "bold")),
+    ]
     return Answer(tuple(shown), exit_code=code)
 
 

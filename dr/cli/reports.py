@@ -1,4 +1,4 @@
-"""The commands about runs of the past: one, many, and what they prove."""
+"""The commands about runs of the past: one, many, and what they are evidence for."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _REPORTS = click.option(
     show_default=True,
     help="Where runs are kept.",
 )
+_DETAIL = click.option("--detail", is_flag=True, help="Every object.")
+_RUN = click.argument("run", metavar="RUN", default="latest")
 
 
 @click.group()
@@ -27,13 +29,13 @@ def report() -> None:
 
 
 @report.command("show")
-@click.argument("run", metavar="RUN", default="latest")
-@click.option("--detail", is_flag=True, help="Every object.")
+@_RUN
+@_DETAIL
 @_REPORTS
 @output("gameday")
 @answering
 def report_show(**arguments: Any) -> Answer:
-    """Show a run."""
+    """Show a run: verdict, parts, critical chain."""
     from dr.app import reports
 
     return reports.show(**arguments)
@@ -45,7 +47,84 @@ def report_show(**arguments: Any) -> Answer:
 @output("report")
 @answering
 def report_list(**arguments: Any) -> Answer:
-    """List the runs, the newest last."""
+    """List the runs, oldest first."""
     from dr.app import reports
 
     return reports.listing(**arguments)
+
+
+@report.command("compare")
+@click.argument("one", metavar="RUN")
+@click.argument("other", metavar="RUN")
+@_DETAIL
+@_REPORTS
+@output("report")
+@answering
+def report_compare(**arguments: Any) -> Answer:
+    """Show two runs side by side: parts, units, objectives."""
+    from dr.app import reports
+
+    return reports.compare(**arguments)
+
+
+@report.command("trend")
+@click.argument("scenario")
+@click.option("--split", default="", metavar="START", help="A time, run or commit from which runs count as after.")
+@_REPORTS
+@output("report")
+@answering
+def report_trend(**arguments: Any) -> Answer:
+    """Show all runs of a scenario, and whether recovery became slower (exit code 1)."""
+    from dr.app import reports
+
+    return reports.trend(**arguments)
+
+
+@report.command("blame")
+@_RUN
+@_DETAIL
+@_REPORTS
+@output("report")
+@answering
+def report_blame(**arguments: Any) -> Answer:
+    """Show what took longest."""
+    from dr.app import reports
+
+    return reports.blame(**arguments)
+
+
+@report.command("critical-chain")
+@_RUN
+@_REPORTS
+@output("report")
+@answering
+def report_critical_chain(**arguments: Any) -> Answer:
+    """Show the chain that decided the end, and what halving each link would save."""
+    from dr.app import reports
+
+    return reports.critical_chain(**arguments)
+
+
+@report.command("verify")
+@_RUN
+@_REPORTS
+@output("report")
+@answering
+def report_verify(**arguments: Any) -> Answer:
+    """Check that a run's record is what was written; exit code 1 names the line that is not."""
+    from dr.app import reports
+
+    return reports.verify(**arguments)
+
+
+@report.command("evidence")
+@click.option("--period", required=True, metavar="PERIOD", help="2026-Q4, 2026, 2026-10 or 2026-10-01..2026-12-31.")
+@click.option("--scenario", "known", multiple=True, help="One that should be exercised; may be repeated.")
+@_REPORTS
+@output("evidence")
+@answering
+def report_evidence(**arguments: Any) -> Answer:
+    """Collect the runs of a period into what auditors ask for."""
+    from dr.app import reports
+
+    return reports.evidence(**arguments)

@@ -15,6 +15,7 @@ from dr.engine.ports import Clock, Cluster
 
 RESTORE, GAMEDAY = "dr-restore", "dr-gameday"
 _SECONDS, _RENEW_EVERY = 15, 5.0
+_BACK_SECONDS, _PAUSE = 10.0, 0.2
 
 
 def same_cluster(meant: Target, found: Target) -> None:
@@ -32,16 +33,16 @@ def same_cluster(meant: Target, found: Target) -> None:
 @asynccontextmanager
 async def held(
     cluster: Cluster, holder: str, clock: Clock, lost: Callable[[LockError], None], name: str = RESTORE
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Hold]:
     """Hold the cluster's Lease of this name while the block runs; the same `holder` takes its own up again.
 
     Raises LockError when another run holds it. `lost` is called when it was taken away meanwhile.
     """
-    lease = _Hold(cluster, Ref("coordination.k8s.io/v1", "Lease", "kube-system", name), holder, clock)
+    lease = Hold(cluster, Ref("coordination.k8s.io/v1", "Lease", "kube-system", name), holder, clock)
     await lease.acquire()
     renewing = asyncio.create_task(lease.renew(lost))
     try:
-        yield
+        yield lease
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
@@ -49,7 +50,7 @@ async def held(
 
 
 @asynccontextmanager
-async def kept(cluster: Cluster, holder: str, clock: Clock, name: str = RESTORE) -> AsyncIterator[None]:
+async def kept(cluster: Cluster, holder: str, clock: Clock, name: str = RESTORE) -> AsyncIterator[Hold]:
     """Hold a Lease as `held` does; when it is lost, the block is cancelled and LockError raised in its place."""
     taken: list[LockError] = []
     task = asyncio.current_task()
@@ -59,23 +60,29 @@ async def kept(cluster: Cluster, holder: str, clock: Clock, name: str = RESTORE)
         if task:
             task.cancel()
 
-    async with held(cluster, holder, clock, lost, name):
+    async with held(cluster, holder, clock, lost, name) as lease:
         try:
-            yield
+            yield lease
         except asyncio.CancelledError:
             if taken:
                 raise taken[0] from None
             raise
 
 
-class _Hold:
-    """A Lease and who means to hold it."""
+async def let_go(cluster: Cluster, holder: str, clock: Clock, name: str) -> None:
+    """Give back the Lease of a run that cannot do it any more; another run's is left alone."""
+    await Hold(cluster, Ref("coordination.k8s.io/v1", "Lease", "kube-system", name), holder, clock).release()
+
+
+class Hold:
+    """A Lease and who means to hold it. `gone`: the cluster is, so there is nothing to give back."""
 
     def __init__(self, cluster: Cluster, ref: Ref, holder: str, clock: Clock) -> None:
         self._cluster = cluster
         self._ref = ref
         self._holder = holder
         self._clock = clock
+        self.gone = False
 
     async def acquire(self) -> None:
         """Take it; raises LockError when another holds it."""
@@ -126,13 +133,18 @@ class _Hold:
                     return
 
     async def release(self) -> None:
-        """Give it back."""
-        try:
-            known = await self._cluster.get(self._ref)
-            if known and text(known, "spec", "holderIdentity") == self._holder:
-                await self._cluster.delete(self._ref, uid=text(known, "metadata", "uid"))
-        except ApiError:
-            return  # the Lease ends by itself; the run's own result counts more
+        """Give it back; an API server that is just coming up again is waited for."""
+        until = self._clock.monotonic() + _BACK_SECONDS
+        while not self.gone:
+            try:
+                known = await self._cluster.get(self._ref)
+                if known and text(known, "spec", "holderIdentity") == self._holder:
+                    await self._cluster.delete(self._ref, uid=text(known, "metadata", "uid"))
+            except ApiError as error:
+                if error.heals and self._clock.monotonic() < until:
+                    await asyncio.sleep(_PAUSE)
+                    continue
+            return  # without an answer the Lease ends by itself; the run's own result counts more
 
     def _lease(self, version: str = "") -> Body:
         metadata = {"name": self._ref.name, "namespace": self._ref.namespace}

@@ -52,9 +52,9 @@ def test_a_run_that_is_stopped_in_any_phase_takes_its_fault_back(
         [*argv, "--with", f"seconds={seconds}", "--timeout", "90"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        until(lambda: begun(reports) is not None)
+        until(lambda: begun(reports) is not None or process.poll() is not None)
         folder = begun(reports)
-        assert folder
+        assert folder, process.communicate()
         until(lambda: entered(folder, phase) or process.poll() is not None)
         process.send_signal(number)
         process.communicate(timeout=60)
@@ -64,9 +64,9 @@ def test_a_run_that_is_stopped_in_any_phase_takes_its_fault_back(
     until(lambda: not etcd.held(platform.folder))
     found = events(folder)
     ended = [event for event in found if isinstance(event, Ended)]
-    assert [event.outcome for event in ended] == ["interrupted"]
+    assert [event.outcome for event in ended] == ["interrupted"], found[-4:]
     until(lambda: (folder / "report.json").exists())
-    verdict = json.loads((folder / "report.json").read_text())["recovery"]["verdict"]
+    verdict = json.loads((folder / "report.json").read_text())["gameday"]["verdict"]
     assert verdict == "interrupted"
     if number is not signal.SIGKILL:
         assert process.returncode == 130

@@ -44,7 +44,8 @@ def test_a_real_life_platform_comes_back_whole(tmp_path: Path) -> None:
     assert not [d for d in run["differences"] if d["what"] != "extra"]
     assert any("SealingKey" in what for what in run["simulated"])
     folder = max((tmp_path / "reports").glob("*/"))
-    assert {path.name for path in folder.iterdir()} == {"events.jsonl", "report.md", "report.json", "junit.xml"}
+    reports = {"report.md", "report.json", "report.html", "junit.xml", "metrics.prom", "trace.json"}
+    assert {path.name for path in folder.iterdir()} == {"events.jsonl", *reports}
     assert ET.parse(folder / "junit.xml").getroot().tag == "testsuites"
     assert "✓ restored" in (folder / "report.md").read_text()
 

@@ -11,7 +11,7 @@ import pytest
 from dr.core.errors import ApiError, LockError
 from dr.core.events import Target
 from dr.core.model import Ref
-from dr.engine.lock import RESTORE, _Hold, held, same_cluster
+from dr.engine.lock import RESTORE, Hold, held, same_cluster
 from tests.engine.fake_cluster import FakeCluster
 
 HERE = Target("prod", "https://a", "uid-1", "ca-1")
@@ -91,7 +91,7 @@ def test_a_resumed_run_takes_its_own_hold_up_at_once() -> None:
 def left(cluster: FakeCluster, holder: str, clock: Clock) -> None:
     """Leave a Lease as a run does that was killed."""
     lease = Ref("coordination.k8s.io/v1", "Lease", "kube-system", RESTORE)
-    cluster.put(_Hold(cluster, lease, holder, clock)._lease())
+    cluster.put(Hold(cluster, lease, holder, clock)._lease())
 
 
 def test_a_hold_that_was_taken_away_is_told_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
