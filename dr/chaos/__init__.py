@@ -11,8 +11,12 @@ def discover(discover_system: bool = True) -> dict[str, Any]:  # noqa: ARG001 - 
     """Return what the extension offers, as `chaos discover` writes it down; there is no system to look at."""
     from importlib.metadata import version  # noqa: PLC0415 - this module is imported wherever one part of it is
 
-    from chaoslib.discovery import discover as toolkit  # noqa: PLC0415 - as above
+    from chaoslib.discovery.discover import (  # noqa: PLC0415 - as above
+        discover_actions,
+        discover_probes,
+        initialize_discovery_result,
+    )
 
-    found: dict[str, Any] = toolkit.initialize_discovery_result("dr-gameday", version("dr-gameday"), "kubernetes")
-    found["activities"] = [*toolkit.discover_actions(_ACTIONS), *toolkit.discover_probes(_PROBES)]
+    found: dict[str, Any] = initialize_discovery_result("dr-gameday", version("dr-gameday"), "kubernetes")
+    found["activities"] = [*discover_actions(_ACTIONS), *discover_probes(_PROBES)]
     return found

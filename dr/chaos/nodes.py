@@ -6,7 +6,7 @@ from typing import Any
 from dr.chaos.api import Api, ref_of, uid_of
 from dr.chaos.bodies import owned, saved
 from dr.chaos.guard import Bound, Given, allow, bound, refuse
-from dr.chaos.pods import alive, ready
+from dr.core.pods import alive, ready
 from dr.chaos.strike import activity, seen, strike
 from dr.chaos.undo import record
 from dr.core.body import get, items, text

@@ -1,37 +1,15 @@
-"""Which pods really serve: not those that end, have ended, or stand on a node that is gone."""
+"""Which pods of a workload, and which ends of a Service, the API server has."""
 
 from __future__ import annotations
-
-from collections.abc import Collection
 
 from dr.chaos.api import Api, uid_of
 from dr.core.body import get, items, mapping, text
 from dr.core.errors import ApiError
 from dr.core.model import Body, Ref
+from dr.core.pods import labels_of, ready, serving, wanted
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 APPS = "apps/v1"
-
-
-def alive(pod: Body) -> bool:
-    """Return whether a pod is meant to go on."""
-    return "deletionTimestamp" not in mapping(pod, "metadata") and text(pod, "status", "phase") not in (
-        "Succeeded",
-        "Failed",
-    )
-
-
-def ready(body: Body) -> bool:
-    """Return whether a pod or node says that it is Ready."""
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in items(body, "status", "conditions"))
-
-
-def serving(pod: Body, nodes: Collection[str] | None) -> bool:
-    """Return whether a pod is ready and will stay; `nodes` are those that are Ready, None where none may be read.
-
-    For most of a minute the API server calls a pod ready whose node is gone.
-    """
-    return alive(pod) and ready(pod) and (nodes is None or text(pod, "spec", "nodeName") in nodes)
 
 
 def ready_nodes(api: Api) -> frozenset[str] | None:
@@ -42,15 +20,6 @@ def ready_nodes(api: Api) -> frozenset[str] | None:
         if error.status == 403:
             return None
         raise
-
-
-def labels_of(selector: object) -> str:
-    """Return a `matchLabels` and `matchExpressions` selector as the API's query takes it."""
-    words = [f"{key}={value}" for key, value in sorted(mapping(selector, "matchLabels").items())]
-    for row in items(selector, "matchExpressions"):
-        key, operator, values = text(row, "key"), text(row, "operator"), ",".join(map(str, items(row, "values")))
-        words.append({"Exists": key, "DoesNotExist": f"!{key}"}.get(operator) or f"{key} {operator.lower()} ({values})")
-    return ",".join(words)
 
 
 def of_workload(api: Api, workload: Body) -> tuple[Body, ...]:
@@ -64,15 +33,6 @@ def of_workload(api: Api, workload: Body) -> tuple[Body, ...]:
 
 def _controllers(body: Body) -> set[str]:
     return {text(owner, "uid") for owner in items(body, "metadata", "ownerReferences") if owner.get("controller")}
-
-
-def wanted(workload: Body) -> int:
-    """Return how many pods a workload should have: a DaemonSet's are as many as its nodes."""
-    if text(workload, "kind") == "DaemonSet":
-        found = get(workload, "status", "desiredNumberScheduled")
-    else:
-        found = get(workload, "spec", "replicas")
-    return found if isinstance(found, int) else 1
 
 
 def ready_pods(api: Api, ref: Ref) -> tuple[int, int]:

@@ -10,11 +10,12 @@ from typing import Any
 from dr.chaos import guard
 from dr.chaos.api import Api, uid_of
 from dr.chaos.guard import Given, connect, context_of, refuse
-from dr.chaos.pods import APPS, WORKLOADS, endpoints, ready, ready_nodes, ready_pods, serving
+from dr.chaos.pods import APPS, WORKLOADS, endpoints, ready_nodes, ready_pods
 from dr.chaos.strike import activity, holds
 from dr.core.body import mapping, text
 from dr.core.errors import ApiError
 from dr.core.model import Body, Ref
+from dr.core.pods import ready, serving
 
 __all__ = [
     "admission_works",

@@ -6,12 +6,13 @@ from dr.chaos import guard
 from dr.chaos.api import uid_of
 from dr.chaos.bodies import owned, saved
 from dr.chaos.guard import Given, allow, bound, existing, refuse
-from dr.chaos.pods import APPS, alive, endpoints, of_workload, wanted
+from dr.chaos.pods import APPS, endpoints, of_workload
 from dr.chaos.strike import activity, seen, strike
 from dr.chaos.undo import record
 from dr.core.body import text
 from dr.core.chaos import PutBack, Scale
 from dr.core.model import Body, Ref
+from dr.core.pods import alive, wanted
 
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet")
 

@@ -133,6 +133,7 @@ def _serve(folder: Path, programs: Iterable[str], until: float) -> None:
     """Start etcd and the API server, and the others once it is ready: they would only fail and wait longer."""
     release(folder, STORE)
     asyncio.run(_ready(folder, until))
+    asyncio.run(_forget_leases(folder))
     release(folder, programs)
 
 
@@ -150,6 +151,13 @@ async def _ready(folder: Path, until: float) -> None:
             if time.monotonic() > until:
                 raise ToolError("the API server is not ready again", f"dr cluster logs {folder.name}")
             await asyncio.sleep(_PAUSE)
+
+
+async def _forget_leases(folder: Path) -> None:
+    """Delete the nodes' leases: a new KWOK waits for 40 s where the data says that another holds one."""
+    async with Kube(_access(folder)) as kube:
+        for lease in await kube.list("coordination.k8s.io/v1", "Lease", namespace="kube-node-lease"):
+            await kube.delete(Ref("coordination.k8s.io/v1", "Lease", "kube-node-lease", lease["metadata"]["name"]))
 
 
 async def _register(folder: Path, until: float) -> None:

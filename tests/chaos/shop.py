@@ -63,6 +63,15 @@ def shop() -> list[Body]:
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}],
     }
+    room = {"storage": "1Gi"}
+    volume = {"capacity": room, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/nowhere"}}
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "volumeName": "till",
+        "resources": {"requests": room},
+    }
+    volume["persistentVolumeReclaimPolicy"] = "Delete"
     reads = [{"secretRef": {"name": "login"}}, {"configMapRef": {"name": "web"}}]
     web = deployment("shop", "web", 3)
     web["spec"]["template"]["spec"]["containers"][0]["envFrom"] = reads
@@ -75,6 +84,8 @@ def shop() -> list[Body]:
         named("ConfigMap", "web", "shop", data={"THEME": "autumn"}),
         web,
         service("shop", "web"),
+        named("PersistentVolume", "till", spec=volume),
+        named("PersistentVolumeClaim", "till", "shop", spec=claim),
         named("Pod", "alone", "shop", spec={"containers": [{"name": "alone", "image": "registry.example/alone"}]}),
         named(
             "CustomResourceDefinition",
@@ -116,6 +127,10 @@ def password(made: cluster.Cluster) -> str:
     ).decode()
 
 
+def claimed(made: cluster.Cluster) -> bool:
+    return kubectl(made, "-n", "shop", "get", "pvc", "till", "-o", "jsonpath={.status.phase}") == "Bound"
+
+
 def soon(question: Callable[[], bool], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while not question():
@@ -133,6 +148,7 @@ def opened(made: cluster.Cluster) -> None:
     kubectl(made, "-n", "gate", "rollout", "status", "deployment/gate", "--timeout=30s")
     kubectl(made, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all([one, two, three, hook]))
     kubectl(made, "-n", "shop", "rollout", "status", "deployment/web", "--timeout=30s")
+    assert soon(lambda: claimed(made))
 
 
 def environment(made: cluster.Cluster, folder: Path) -> dict[str, str]:
@@ -191,6 +207,12 @@ class Run:
         assert self.journal_file.exists(), self.log
         journal: Body = json.loads(self.journal_file.read_text())
         return code, journal
+
+    def stop(self) -> None:
+        """End it, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
+        self._stream.close()
 
     @property
     def log(self) -> str:

@@ -15,7 +15,7 @@ from dr.chaos import actions, probes
 from dr.core.chaos import Restored, Struck
 from dr.local import cluster, etcd
 from tests.chaos.conftest import Channel
-from tests.chaos.shop import PASSWORD, inventory, kubectl, objects, password, soon
+from tests.chaos.shop import PASSWORD, claimed, inventory, kubectl, objects, password, soon
 
 WHOLE = '{"objects": 100, "nodes": 3, "cluster": true}'
 
@@ -111,58 +111,25 @@ def test_a_lost_secret_comes_back_with_its_value_which_is_told_nowhere(
     assert not list(meant.iterdir()), "the value is kept no longer than it is needed"
 
 
-def test_a_namespace_comes_back_with_everything_that_was_made_by_hand(town: cluster.Cluster, channel: Channel) -> None:
+def test_a_namespace_comes_back_with_its_volumes_and_everything_that_was_made_by_hand(
+    town: cluster.Cluster, meant: Path, channel: Channel
+) -> None:
     before = inventory(town)
-    done = actions.delete_namespace("shop")
-    assert done["objects"] > 10
+    with pytest.raises(ActivityFailed, match="1 volumes of shop would be deleted with it, and with them their data"):
+        actions.delete_namespace("shop")
+    assert not records(meant)
+    kubectl(town, "patch", "pv", "till", "-p", '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}')
+    assert actions.delete_namespace("shop")["objects"] > 10
     assert struck(channel).targets == ("Namespace shop",)
     assert not probes.object_exists("Namespace", "v1", "shop")
     assert not probes.namespace_restored("shop")
-    assert actions.undo() == {"undone": ["delete namespace"]}
+    assert actions.undo() == {"undone": ["delete namespace", "delete namespace"]}
     assert probes.namespace_restored("shop", timeout=30)
     assert password(town) == PASSWORD
     assert soon(lambda: inventory(town).keys() == before.keys())
     after = inventory(town)
     assert all(after[name] == before[name] for name in before if not name.startswith("Deployment"))
-
-
-def test_a_namespace_whose_volumes_would_go_with_it_is_not_deleted(town: cluster.Cluster, meant: Path) -> None:
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "till"},
-        "spec": {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Delete",
-            "hostPath": {"path": "/nowhere"},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "till", "namespace": "vault"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": "",
-            "volumeName": "till",
-            "resources": {"requests": {"storage": "1Gi"}},
-        },
-    }
-    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vault"}}
-    for body in (home, volume, claim):
-        kubectl(town, "apply", "-f", "-", stdin=json.dumps(body))
-    bound = "jsonpath={.status.phase}"
-    assert soon(lambda: kubectl(town, "-n", "vault", "get", "pvc", "till", "-o", bound) == "Bound")
-    with pytest.raises(ActivityFailed, match="1 volumes of vault would be deleted with it"):
-        actions.delete_namespace("vault")
-    assert not records(meant)
-    retain = '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}'
-    kubectl(town, "patch", "pv", "till", "-p", retain)
-    actions.delete_namespace("vault")
-    actions.undo()
-    assert soon(lambda: kubectl(town, "-n", "vault", "get", "pvc", "till", "-o", bound) == "Bound"), "its data is back"
-    kubectl(town, "delete", "namespace", "vault", "--wait=false")
+    assert soon(lambda: claimed(town)), "the volume with its data is bound again"
 
 
 def test_a_definition_takes_its_resources_along_and_brings_them_back(town: cluster.Cluster, channel: Channel) -> None:
@@ -188,6 +155,17 @@ def test_a_closed_node_is_opened_again(town: cluster.Cluster, mode: str) -> None
     actions.undo()
     (node,) = objects(town, "nodes", "-l", "kubernetes.io/hostname=node-2")
     assert "unschedulable" not in node["spec"]
+
+
+def test_a_fault_that_cannot_be_seen_in_time_fails_and_is_still_undone(
+    monkeypatch: pytest.MonkeyPatch, meant: Path, channel: Channel
+) -> None:
+    for_ever = {"metadata": {"name": "gate-1", "uid": "1"}}
+    monkeypatch.setattr("dr.chaos.workloads.of_workload", lambda *_: (for_ever,))
+    with pytest.raises(ActivityFailed, match="the fault was sent, but Deployment gate/gate without pods was not seen"):
+        actions.scale_down("Deployment", "gate", "gate", timeout=0)
+    assert struck(channel).fault == "scale down"
+    assert actions.undo() == {"undone": ["scale down"]}
 
 
 def test_the_api_server_is_away_as_long_as_was_said(
@@ -239,24 +217,10 @@ def test_lost_data_is_put_back_from_the_snapshot_and_what_was_written_since_is_l
     assert probes.workload_ready("Deployment", "shop", "web", timeout=30), "the controllers work on what is there now"
 
 
-def test_what_was_built_after_a_loss_is_not_replaced_by_the_snapshot(
-    monkeypatch: pytest.MonkeyPatch, town: cluster.Cluster
-) -> None:
-    monkeypatch.setenv("DR_LIMITS", WHOLE)
-    actions.snapshot_etcd()
-    actions.lose_etcd()
-    kubectl(town, "create", "deployment", "new", "--image=registry.example/new")
-    actions.undo()
-    assert probes.object_exists("Deployment", "apps/v1", "new", "default")
-    etcd.put_back(town.folder)
-
-
-def test_a_fault_that_cannot_be_seen_in_time_fails_and_is_still_undone(
-    monkeypatch: pytest.MonkeyPatch, meant: Path, channel: Channel
-) -> None:
-    monkeypatch.setattr("dr.chaos.workloads.endpoints", lambda *_: ["somebody"])
-    monkeypatch.setattr("dr.chaos.workloads.alive", lambda _: True)
-    with pytest.raises(ActivityFailed, match="the fault was sent, but Deployment gate/gate without pods was not seen"):
-        actions.scale_down("Deployment", "gate", "gate", timeout=0)
-    assert struck(channel).fault == "scale down"
-    assert actions.undo() == {"undone": ["scale down"]}
+def test_what_was_built_after_a_loss_is_not_replaced_by_the_snapshot(town: cluster.Cluster) -> None:
+    etcd.snapshot(town.folder)
+    kubectl(town, "create", "configmap", "rebuilt")
+    (town.folder / "etcd-lost").touch()
+    etcd.undo(town.folder)
+    assert probes.object_exists("ConfigMap", "v1", "rebuilt", "default")
+    (town.folder / "etcd-lost").unlink()

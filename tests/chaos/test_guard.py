@@ -13,7 +13,7 @@ from dr.chaos import actions, probes
 from dr.local import cluster
 from tests.chaos.shop import inventory, kubectl, objects
 
-WEB = {"namespace": "shop", "selector": "app=web"}
+WEB: dict[str, Any] = {"namespace": "shop", "selector": "app=web"}
 WHOLE = '{"objects": 100, "nodes": 3, "cluster": true}'
 
 

@@ -11,9 +11,9 @@ from chaoslib.exceptions import ActivityFailed
 
 from dr.chaos import probes
 from dr.chaos.bodies import cleaned, saved
-from dr.chaos.pods import labels_of, serving, wanted
+from dr.core.pods import labels_of, serving, wanted
 from dr.local import cluster
-from tests.chaos.shop import deployment, kubectl
+from tests.chaos.shop import deployment, kubectl, objects
 
 NOTHING: dict[str, Callable[[], bool]] = {
     "a workload that is not there": lambda: probes.workload_ready("Deployment", "shop", "ghost"),
@@ -67,8 +67,9 @@ def test_a_workload_without_replicas_is_not_ready(town: cluster.Cluster, meant: 
 
 def test_a_pod_whose_node_is_gone_does_not_count(town: cluster.Cluster, meant: Path) -> None:
     assert probes.workload_ready("Deployment", "shop", "web", timeout=20)
-    body = kubectl(town, "get", "node", "node-3", "-o", "json")
-    kubectl(town, "delete", "node", "node-3")
+    node = objects(town, "pods", "-n", "shop", "-l", "app=web")[0]["spec"]["nodeName"]
+    body = kubectl(town, "get", "node", node, "-o", "json")
+    kubectl(town, "delete", "node", node)
     ready = probes.workload_ready("Deployment", "shop", "web"), probes.nodes_ready(3)
     known = json.loads(body)
     fresh = {**known, "metadata": {key: known["metadata"][key] for key in ("name", "labels", "annotations")}}
