@@ -22,17 +22,18 @@ help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) SAMPLE=$(SAMPLE) FUZZ_SECONDS=$(FUZZ_SECONDS)"
 
-demo: $(READY) ## rehearse a sample platform: from nothing to a report; graph, plan and findings on the way
+demo: $(READY) ## rehearse a sample platform, then remove a whole cluster and kill a pod: how fast does it come back?
 	@mkdir -p build/demo; $(BIN)/dr cluster prepare > build/demo/prepare.out 2> build/demo/prepare.log & echo $$! > build/demo/prepare.pid
-	$(BIN)/dr graph $(SAMPLE) --env $(SAMPLE_ENV)
 	$(BIN)/dr plan $(SAMPLE) --env $(SAMPLE_ENV)
 	@echo "$(BIN)/dr lint $(SAMPLE)"; code=0; $(BIN)/dr lint $(SAMPLE) || code=$$?; \
 	case $$code in 0) ;; 1) echo "(exit code 1: there are findings, and the sample is meant to have some)" ;; *) exit $$code ;; esac
-	@$(BIN)/dr graph $(SAMPLE) -o html > build/demo/graph.html
+	@$(BIN)/dr graph $(SAMPLE) --env $(SAMPLE_ENV) -o html > build/demo/graph.html
 	@echo "The graph, for a browser: $(CURDIR)/build/demo/graph.html"
 	@tail -n +1 --pid=$$(cat build/demo/prepare.pid) -f build/demo/prepare.log 2>/dev/null || true
 	@$(BIN)/dr cluster prepare
 	$(BIN)/dr rehearse $(SAMPLE) --env $(SAMPLE_ENV) --reports build/demo/reports
+	$(BIN)/dr gameday run experiments/gamedays/pod-kill.yaml --reports build/demo/reports
+	$(BIN)/dr gameday run experiments/gamedays/whole-cluster.yaml --reports build/demo/reports
 
 test: $(READY) chromium programs ## all tests; PYTHON=python3.12 chooses the interpreter
 	@$(BIN)/python -m pytest -n $(WORKERS) tests

@@ -80,7 +80,7 @@ def run_experiment(
     says = found.says
     if says is None:
         raise UsageError(f"{found.file} does not say to dr what works and how it recovers", "write a gameday around it")
-    promised = {kind: Duration(objectives[kind]) for kind in ("rto", "rpo") if kind in objectives}
+    rto, rpo = (Duration(objectives[kind]) if kind in objectives else None for kind in ("rto", "rpo"))
     recovery = says.recovery
     gameday = Gameday(
         title=found.title,
@@ -90,7 +90,7 @@ def run_experiment(
         steady_state=says.steady_state,
         repo=repo,
         recovery=replace(recovery, timeout=Duration(objectives.get("timeout", recovery.timeout))),
-        objectives=gamedays.Objectives(**promised),
+        objectives=gamedays.Objectives(rto, rpo),
         blast_radius=says.limits,
     )
     # A person names the target on the command line, and is asked for its name: the lock is taken there and then.

@@ -65,7 +65,7 @@ def test_a_run_that_is_stopped_in_any_phase_takes_its_fault_back(
     found = events(folder)
     ended = [event for event in found if isinstance(event, Ended)]
     assert [event.outcome for event in ended] == ["interrupted"], found[-4:]
-    until(lambda: (folder / "report.json").exists())
+    until((folder / "report.json").exists)
     verdict = json.loads((folder / "report.json").read_text())["gameday"]["verdict"]
     assert verdict == "interrupted"
     if number is not signal.SIGKILL:

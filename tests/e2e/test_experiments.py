@@ -97,7 +97,7 @@ GIT = ("--repo", str(PLATFORM), "--env", "production")
 
 @pytest.mark.parametrize("name", [*OBSERVED, *FROM_GIT, "api-server-down"])
 def test_an_experiment_recovers_and_its_time_is_measured(platform: Cluster, tmp_path: Path, name: str) -> None:
-    more = GIT if name in FROM_GIT else ()
+    more: tuple[str, ...] = GIT if name in FROM_GIT else ()
     if name == "api-server-down":
         more = ("--with", "seconds=3")
     code, report, said = run(tmp_path, name, "--to", "local:platform", "--rto", "100", *more)
@@ -111,7 +111,7 @@ def test_an_experiment_recovers_and_its_time_is_measured(platform: Cluster, tmp_
 
 @pytest.mark.parametrize("name", [*OBSERVED, *FROM_GIT])
 def test_an_experiment_that_nothing_heals_is_given_up_and_missed(platform: Cluster, tmp_path: Path, name: str) -> None:
-    more = GIT if name in FROM_GIT else ()
+    more: tuple[str, ...] = GIT if name in FROM_GIT else ()
     etcd.hold(platform.folder, (HEALER,))
     try:
         code, report, said = run(tmp_path, name, "--to", "local:platform", "--timeout", "5", *more)
