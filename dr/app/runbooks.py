@@ -7,8 +7,9 @@ from typing import Any
 
 from dr.app.answer import Answer
 from dr.app.reading import load
+from dr.core.byhand import Task
 from dr.core.errors import UsageError
-from dr.core.runbook import Runbook, Task
+from dr.core.runbook import Runbook
 from dr.core.runbook import runbook as made
 from dr.report import console, data
 from dr.report.runbook_markdown import markdown

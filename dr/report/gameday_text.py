@@ -43,7 +43,7 @@ def lines(timeline: Timeline, recovery: Recovery, earlier: Sequence[Row] = (), *
     yield verdict(timeline, recovery)
     for label, met, said in objectives(recovery):
         mark = ("✓ ", "green") if met else ("✗ ", "bold red")
-        yield line((f"{label:<9}", "bold"), mark, said)
+        yield line((f"{label:<8} ", "bold"), mark, said)
     yield from (line(("data     ", "bold"), said) for said in lost(recovery))
     if parts := measured(recovery):
         yield line(("parts    ", "bold"), " · ".join(f"{name} {seconds(took)}" for name, took in parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
@@ -35,8 +36,10 @@ _LAGS = ("not yet ready", "the object has been modified", "no CSR", "etcdserver:
 class Kube:
     """One API server. Use it as an asynchronous context manager."""
 
-    def __init__(self, access: Access, *, timeout: float = 30.0) -> None:
+    def __init__(self, access: Access, *, timeout: float = 30.0, tls: ssl.SSLContext | bool | None = None) -> None:
+        """Reach an API server; requests end after `timeout` seconds. `tls`: the access' own, where it is known."""
         self.access = access
+        self._tls = tls
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=10)
         self._apis: dict[tuple[str, str], Api] = {}
         self._asked: dict[str, asyncio.Task[None]] = {}
@@ -47,7 +50,8 @@ class Kube:
         headers = {"User-Agent": "dr"}
         if self.access.token:
             headers["Authorization"] = f"Bearer {self.access.token}"
-        connector = aiohttp.TCPConnector(limit=0, ssl=self.access.tls(), keepalive_timeout=60)
+        tls = self.access.tls() if self._tls is None else self._tls
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=self._timeout)
         return self
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dr.adapters.kube import Kube
 from dr.adapters.probing.questions import Asker, Refused
 from dr.core.body import get, text
 from dr.core.errors import ApiError
@@ -79,7 +78,7 @@ class _ConfigMap:
 
     async def read(self) -> tuple[int | None, str]:
         try:
-            async with Kube(self._asker.access) as cluster:
+            async with self._asker.cluster() as cluster:
                 body = await cluster.get(self._ref)
         except ApiError as error:
             raise Refused(error.cause) from None
@@ -94,7 +93,7 @@ class _ConfigMap:
         metadata = {"namespace": self._ref.namespace, "name": self._ref.name}
         body: Body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {_FIELD: str(number)}}
         try:
-            async with Kube(self._asker.access) as cluster:
+            async with self._asker.cluster() as cluster:
                 if version:
                     await cluster.replace({**body, "metadata": {**metadata, "resourceVersion": version}})
                 else:
@@ -105,7 +104,7 @@ class _ConfigMap:
 
     async def take_away(self) -> None:
         if self._made:
-            async with Kube(self._asker.access) as cluster:
+            async with self._asker.cluster() as cluster:
                 await cluster.delete(self._ref)
 
 

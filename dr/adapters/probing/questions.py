@@ -42,11 +42,17 @@ class Asker:
 
     def move(self, access: Access) -> None:
         """Ask another API server from here on; commands find it in KUBECONFIG."""
-        self.access = access
+        self._access = access
+        # Kept, because the files of a cluster that is gone may be gone too; and it is the dear part of a question.
+        self._tls = access.tls()
         fresh = self._kubeconfig.with_suffix(".new")
         fresh.touch(mode=0o600)
         fresh.write_bytes(kubeconfig(access))
         fresh.replace(self._kubeconfig)
+
+    def cluster(self) -> Kube:
+        """Return a client of the API server that is meant now, with no connection yet."""
+        return Kube(self._access, tls=self._tls)
 
     async def ask(self, probe: Probe) -> None:
         """Ask once; raises Refused with what is not as it should be."""
@@ -74,7 +80,7 @@ class Asker:
                 if command.contains not in await self.command(command.argv):
                     raise Refused(f"{command.argv[0]} does not print {command.contains!r}")
             case Probe(kubernetes=KubernetesProbe() as asked):
-                async with Kube(self.access) as cluster:
+                async with self.cluster() as cluster:
                     await _kubernetes(cluster, asked)
 
     async def command(self, argv: Sequence[str]) -> str:
