@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from chaoslib.discovery.package import get_discover_function
 from chaoslib.experiment import ensure_experiment_is_valid
 
+import dr
 from dr.adapters import cache
-from dr.chaos import discover
 from dr.core.chaos import Ran, Restored, Struck, extension
 from dr.core.gameday import PROBES, planned
 from dr.local import cluster
@@ -119,7 +120,7 @@ def test_the_stock_tools_take_an_experiment_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_extension_offers_every_action_and_probe_with_its_documentation() -> None:
-    found = {row["name"]: row for row in discover()["activities"]}
+    found = {row["name"]: row for row in get_discover_function(dr)()["activities"]}
     used = {row["provider"]["func"] for file in FILES for row in _activities(yaml.safe_load(file.read_text()))}
     assert used - {"deployment_available_and_healthy"} <= found.keys()
     actions = [row for row in found.values() if row["type"] == "action"]

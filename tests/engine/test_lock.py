@@ -107,6 +107,7 @@ def test_a_hold_that_was_taken_away_is_told_to_the_run(monkeypatch: pytest.Monke
 
 def test_an_api_server_that_is_away_for_a_moment_does_not_end_the_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dr.engine.lock._RENEW_EVERY", 0.02)
+    monkeypatch.setattr("dr.engine.lock._BACK_SECONDS", 0.3)
 
     class Away(FakeCluster):
         async def get(self, ref: Any) -> Any:
