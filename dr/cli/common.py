@@ -139,4 +139,5 @@ def gathered(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def only_reading(arguments: dict[str, Any]) -> dict[str, Any]:
     """Gather what belongs to reading into one argument."""
-    return {**arguments, "reading": {name: arguments.pop(name) for name in _READING}}
+    others = {name: value for name, value in arguments.items() if name not in _READING}
+    return {**others, "reading": {name: arguments[name] for name in _READING}}

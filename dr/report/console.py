@@ -47,7 +47,7 @@ def pins(values: Iterable[Pin]) -> str:
 
 def many(count: int, word: str) -> str:
     """Return a count with its noun: `1 object`, `3 objects`."""
-    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    plural = f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
     return f"{count} {word if count == 1 else plural}"
 
 
