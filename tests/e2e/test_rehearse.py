@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -76,7 +77,8 @@ def test_the_same_repo_passes_with_what_it_lacks_supplied(tmp_path: Path) -> Non
     [
         ("deadlock", {}, {"Deployment/gate", "Deployment/till"}),
         ("crd-race", {"Parcel/first": "no matches for kind Parcel"}, set()),
-        ("operator-last", {"Queue/orders": "failed calling webhook"}, set()),
+        # Whichever comes first: the API that is not served yet, or the webhook whose operator is not there yet.
+        ("operator-last", {"Queue/orders": "failed calling webhook|no matches for kind Queue"}, set()),
     ],
 )
 def test_a_wrong_order_really_ends_in_rejected_objects_and_pods_that_hang(
@@ -88,7 +90,7 @@ def test_a_wrong_order_really_ends_in_rejected_objects_and_pods_that_hang(
     naive = json.loads(_events(tmp_path, "kubectl"))
     failed = {name: cause for name, (cause, timeout) in naive.items() if not timeout}
     assert failed.keys() == rejected.keys()
-    assert all(rejected[name] in cause for name, cause in failed.items())
+    assert [cause for name, cause in failed.items() if not re.search(rejected[name], cause)] == []
     assert {name for name, (_, timeout) in naive.items() if timeout} == hangs
 
 
