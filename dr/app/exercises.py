@@ -42,6 +42,7 @@ from dr.local.cluster import SIMULATED
 
 Watcher = Callable[[Event], None]
 PRODUCTION, APPROVED = "DR_PRODUCTION", "DR_APPROVED"
+_METHOD = 300.0  # seconds for an experiment to strike at all
 
 
 class Options(Struct, frozen=True):
@@ -216,8 +217,10 @@ async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
         recorder.leave(Phase.PREFLIGHT)
         await _notify(gameday, "began", run.folder.name, run.shown)
         async with _probing(ready, arena) as prober:
-            body, settings, seconds = ready.experiment.body, gameday.fault.settings, gameday.recovery.timeout
-            chaos = Experiment(body, settings, run.environment, run.private, run.folder, seconds)
+            # How long the recovery may take is counted from the fault: this only ends a method that never strikes.
+            limit = max(_METHOD, gameday.recovery.timeout)
+            body, settings = ready.experiment.body, gameday.fault.settings
+            chaos = Experiment(body, settings, run.environment, run.private, run.folder, limit)
             recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, run.shown.ask)
             settles = by in ("restore", "snapshot")
             rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)

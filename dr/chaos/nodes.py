@@ -6,13 +6,13 @@ from typing import Any
 from dr.chaos.api import Api, ref_of, uid_of
 from dr.chaos.bodies import owned, saved
 from dr.chaos.guard import Bound, Given, allow, bound, refuse
-from dr.core.pods import alive, ready
 from dr.chaos.strike import activity, seen, strike
 from dr.chaos.undo import record
 from dr.core.body import get, items, text
 from dr.core.chaos import Patch, PutBack
 from dr.core.errors import ApiError
 from dr.core.model import Body, Ref
+from dr.core.pods import alive, ready
 
 _ZONE = "topology.kubernetes.io/zone"
 _MODES = ("delete", "drain", "cordon")

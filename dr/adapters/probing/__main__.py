@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -80,8 +80,8 @@ class Rounds:
         self._out.write(line(word))
 
 
-async def main() -> None:
-    """Hear what to ask, ask it, and end when told to or when the pipe is closed."""
+async def main(private: Path) -> None:
+    """Hear what to ask, ask it, and end when told to or when the pipe is closed; `private` is nobody else's."""
     loop = asyncio.get_running_loop()
     ears = asyncio.StreamReader(limit=_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(ears), sys.stdin)
@@ -89,21 +89,21 @@ async def main() -> None:
     ask = TOLD.decode(await ears.readline())
     if not isinstance(ask, Ask):
         raise SystemExit("the first word is what to ask")
-    with tempfile.TemporaryDirectory(prefix="dr-probes-") as private:
-        rounds = Rounds(ask, Asker(ask.access, Path(private)), out)
-        told = False
-        try:
-            while said := await ears.readline():
-                word = TOLD.decode(said)
-                if not isinstance(word, (Move, Count)):
-                    told = True
-                    return
-                await rounds.heed(word)
-        finally:
-            await rounds.close(tidy=told)
+    rounds = Rounds(ask, Asker(ask.access, private), out)
+    told = False
+    try:
+        while said := await ears.readline():
+            word = TOLD.decode(said)
+            if not isinstance(word, (Move, Count)):
+                told = True
+                return
+            await rounds.heed(word)
+    finally:
+        await rounds.close(tidy=told)
+        shutil.rmtree(private, ignore_errors=True)
 
 
 if __name__ == "__main__":
     # Ctrl-C reaches the whole group of processes: the exercise itself decides when nobody need be asked any more.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(main())
+    asyncio.run(main(Path(sys.argv[1])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,10 +34,13 @@ class Prober:
 
     async def __aenter__(self) -> Self:
         """Start the process."""
+        # Both sides remove it: either may be killed.
+        self._private = tempfile.mkdtemp(prefix="dr-probes-")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "dr.adapters.probing",
+            self._private,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._errors,
@@ -60,6 +64,7 @@ class Prober:
             self._hearing.cancel()
             await asyncio.gather(self._hearing, return_exceptions=True)
             self._errors.close()
+            shutil.rmtree(self._private, ignore_errors=True)
 
     async def samples(self) -> AsyncIterator[Sample]:
         """Yield each answer as it comes; raises ToolError when the process is gone."""
