@@ -194,6 +194,12 @@ class Differs(Event, frozen=True):
     found: str = ""
 
 
+class Verified(Event, frozen=True):
+    """So many objects were compared with git, in a restore that is a part of a longer run."""
+
+    objects: int
+
+
 class PlannedProbe(Struct, frozen=True):
     """A probe as announced: its name, what it asks (`http`, `kubernetes`…) of whom, how often and how patiently.
 
@@ -345,6 +351,7 @@ AnyEvent = (
     | Failed
     | Skipped
     | Differs
+    | Verified
     | Announced
     | Approved
     | Probed

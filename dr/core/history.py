@@ -52,12 +52,18 @@ class Row(Struct, frozen=True):
     folder: str = ""
 
 
+def kind_of(timeline: Timeline) -> str:
+    """Return what a run is that is no gameday: a rehearsal or a restore."""
+    began = timeline.began
+    return "rehearsal" if began and began.command.split()[1:2] == ["rehearse"] else "restore"
+
+
 def row(timeline: Timeline, recovery: Recovery | None, *, head: str, folder: str) -> Row:
     """Return the row of a run; of one that is no gameday, its recovery is from the run's beginning to its end."""
     began = timeline.began
     pin = began.pins[0] if began and began.pins else None
     since = recovery.injected[0].at if recovery and recovery.injected else 0.0
-    kind = "rehearsal" if began and began.command.split()[1:2] == ["rehearse"] else "restore"
+    kind = kind_of(timeline)
     repo = pin.name if pin else ""
     done = timeline.passed
     found = Row(

@@ -26,6 +26,7 @@ from dr.core.events import (
     Retried,
     Skipped,
     Started,
+    Verified,
     Waiting,
 )
 from dr.core.model import Strength
@@ -111,7 +112,7 @@ class UnitTime(Struct, frozen=True):
 
 
 class Timeline(Struct, frozen=True):
-    """A run as it went."""
+    """A run as it went. `verified` counts the objects that were compared with git."""
 
     began: Began | None
     ended: Ended | None
@@ -124,6 +125,7 @@ class Timeline(Struct, frozen=True):
     differences: tuple[Differs, ...]
     duration: float
     resumed: int
+    verified: int
 
     @property
     def passed(self) -> bool:
@@ -139,7 +141,7 @@ class Timeline(Struct, frozen=True):
         return sum(span.ended - span.began for span in self.phases if span.phase is phase)
 
 
-def fold(events: Iterable[AnyEvent]) -> Timeline:
+def fold(events: Iterable[AnyEvent]) -> Timeline:  # noqa: C901 - a case for each kind of event
     """Return what a run's events tell; any part of a log from its beginning will do, also one that a crash cut off.
 
     What comes later counts: a resumed run checks, compares and tries again, and none of it is counted twice.
@@ -151,8 +153,8 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
     steps: list[StepTime] = []
     checks: dict[tuple[str, str, str], Checked] = {}
     differences: list[Differs] = []
-    last, resumed = 0.0, 0
-    for event in events:
+    last, resumed, verified = 0.0, 0, 0
+    for event in events:  # those of a gameday alone are told by core/recovery.py
         match event:
             case Began():
                 began, steps = event, [StepTime(step) for step in event.steps]
@@ -169,13 +171,13 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
             case Differs():
                 differences.append(event)
             case Ended():
-                ended = event
+                ended, verified = event, event.verified or verified
+            case Verified():
+                verified = event.objects
             case Started() | Retried() | Applied() | Waiting() | Ready() | Failed() | Skipped() if event.step < len(
                 steps
             ):
                 steps[event.step] = _told(steps[event.step], event)
-            case _:
-                pass  # a gameday's own events: core/recovery.py
         last = max(last, event.at)
     phases += [Span(phase, since, last) for phase, since in open_phases.items()]
     restoring = [span for span in phases if span.phase is Phase.RESTORE]
@@ -191,6 +193,7 @@ def fold(events: Iterable[AnyEvent]) -> Timeline:
         tuple(differences),
         last,
         resumed,
+        verified,
     )
 
 

@@ -100,7 +100,30 @@ class _Course:
                 moved.update(self._following[index])
         return max(ended, default=self._origin)
 
+    def slack(self) -> list[float]:
+        """Return by how many seconds each step could be later, or take longer, before the end is."""
+        spare = [max(self._ended, default=0.0) - ended for ended in self._ended]
+        for index in reversed(range(len(self._ended))):
+            for other in self._following[index]:
+                own = self._own[other]
+                since = self._applied[other] - own.applying - own.queued
+                moment = min(_moment(h, self._applied, self._ended) for h in own.held if h[0] == index)
+                spare[index] = min(spare[index], since - moment + spare[other])
+        return spare
+
 
 def _moment(held: tuple[int, bool], applied: Sequence[float], ended: Sequence[float]) -> float:
     step, ready = held
     return ended[step] if ready else applied[step]
+
+
+def slack(steps: Sequence[StepTime]) -> tuple[float | None, ...]:
+    """Return by how many seconds each step could have been ready later without moving the end; None: it never was.
+
+    Source: the backward pass of the critical path method, over what held the start of each step.
+    """
+    course = _Course(steps, min((s.started for s in steps if s.started is not None), default=0.0))
+    return tuple(
+        None if step.ended is None or step.outcome != "ready" else spare
+        for step, spare in zip(steps, course.slack(), strict=True)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from dr.core.errors import LockError
-from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Target
+from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Target, Verified
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
 from dr.engine.lock import kept, same_cluster
@@ -75,7 +75,9 @@ async def run(
             compared, differences = await verify(cluster, assignment, graph, recorder, settings.rules, patience)
             recorder.leave(Phase.VERIFY)
     result = Result(checks, outcome, compared, differences)
-    if not part:
+    if part:
+        recorder.emit(Verified(recorder.at, compared))
+    else:
         recorder.emit(Ended(recorder.at, outcome="passed" if result.passed else "failed", verified=compared))
     return result
 

@@ -175,7 +175,7 @@ def _provenance(timeline: Timeline, recovery: Recovery) -> Iterator[str]:
         kind = "embedded cluster" if target.embedded else "context"
         yield f"* {kind} {escaped(f'{target.context}, {target.version}, identity {target.uid}')}"
     if began.steps:
-        yield f"* compared with git: {many(timeline.ended.verified if timeline.ended else 0, 'object')}"
+        yield f"* compared with git: {many(timeline.verified, 'object')}"
     yield f"* repeat it: {escaped(began.command)}"
     yield from (f"* simulated: {escaped(what)}" for what in unreal(timeline))
     if not unreal(timeline):

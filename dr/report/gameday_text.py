@@ -22,12 +22,13 @@ _WELL = ("succeeded", "completed")  # Chaos Toolkit's words for what went well
 
 
 class Wrong(Struct, frozen=True):
-    """Something that went wrong: of what kind, to whom, why, and what to do about it."""
+    """Something that went wrong: of what kind, to whom, why, what to do about it, and where it stands in git."""
 
     what: str
     subject: str
     cause: str
     remedy: str = ""
+    where: str = ""
 
 
 class UnitLink(Struct, frozen=True):
@@ -206,19 +207,23 @@ def struck(recovery: Recovery) -> str:
     )
 
 
-def wrong(timeline: Timeline, recovery: Recovery) -> list[Wrong]:
-    """Return all that went wrong, the gravest first: aborts, faults that are still in, steps, checks, differences."""
-    aborted = [Wrong("aborted", abort.condition, abort.cause) for abort in recovery.aborted]
+def wrong(timeline: Timeline, recovery: Recovery | None) -> list[Wrong]:
+    """Return all that went wrong, the gravest first: aborts, faults that are still in, steps, checks, differences.
+
+    `recovery` is None for a run that is no gameday.
+    """
+    aborted = [Wrong("aborted", abort.condition, abort.cause) for abort in (recovery.aborted if recovery else ())]
     left = [
         Wrong("not taken back", undone.fault, undone.cause, "take it back by hand")
-        for undone in {undone.fault: undone for undone in recovery.undone}.values()
+        for undone in {undone.fault: undone for undone in (recovery.undone if recovery else ())}.values()
         if undone.cause
     ]
     steps = []
     for index, taken in roots(timeline.steps):
         step = timeline.steps[index]
         more = f" (and {many(taken, 'object')} with it)" if taken else ""
-        steps.append(Wrong(step.outcome, f"{step.step.ref}{more}", step.why or "no answer yet"))
+        name, why = f"{step.step.ref}{more}", step.why or "no answer yet"
+        steps.append(Wrong(step.outcome, name, why, where=step.step.where))
     checks = [
         Wrong(check.check, check.subject, check.cause, check.remedy)
         for check in sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level))
@@ -226,7 +231,7 @@ def wrong(timeline: Timeline, recovery: Recovery) -> list[Wrong]:
     ]
     activities = [
         Wrong(f"{done.kind} {done.status}", done.name, done.cause)
-        for done in recovery.activities
+        for done in (recovery.activities if recovery else ())
         if done.cause or done.status not in _WELL
     ]
     differences = [Wrong(d.what, str(d.ref), told(d)) for d in drift(timeline)]

@@ -248,5 +248,9 @@ def evident(found: Evidence) -> Iterator[Line]:
         todo = action.action
         yield line(("→ ", "cyan"), f"{todo.what}  {todo.owner or 'nobody'}, due {todo.due or '–'}: {state}")
     for stale in found.staleness:
-        when = "never met" if stale.days is None else f"last met {stale.last_met}, {many(stale.days, 'day')} before its end"
+        when = (
+            "never met"
+            if stale.days is None
+            else f"last met {stale.last_met}, {many(stale.days, 'day')} before its end"
+        )
         yield line((f"{stale.scenario}: ", "bold"), f"{when} ({many(stale.runs, 'run')})")

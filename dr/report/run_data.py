@@ -37,7 +37,7 @@ def data(timeline: Timeline) -> bytes:
         else None,
         "simulated": list(began.simulated) if began else [],
         "outcome": timeline.ended.outcome if timeline.ended else "unfinished",
-        "compared": timeline.ended.verified if timeline.ended else 0,
+        "compared": timeline.verified,
         "seconds": timeline.duration,
         "resumed": timeline.resumed,
         "phases": {phase.value: round(timeline.seconds(phase), 6) for phase in _PHASES},

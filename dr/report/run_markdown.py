@@ -130,7 +130,7 @@ def _provenance(timeline: Timeline) -> Iterator[str]:
     yield f"* {phases}; one monotonic clock in the runner"
     if timeline.resumed:
         yield f"* resumed {many(timeline.resumed, 'time')}; time between counts by wall clock"
-    yield f"* compared with git: {many(timeline.ended.verified if timeline.ended else 0, 'object')}"
+    yield f"* compared with git: {many(timeline.verified, 'object')}"
     yield f"* repeat it: {_whole(began.command)}"
     yield from (f"* simulated: {_escaped(what)}" for what in began.simulated)
     if hint := following(timeline):

@@ -3,27 +3,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from dr.core.model import Graph, Pin
 from dr.report.graph_html import comes_back, html, verdict
 from tests.report.sample import HOSTILE, hostile, layered, small
 
 GOLDEN = Path(__file__).parent / "golden" / "graph.html"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 EMPTY = Graph((), (), (), (), (), frozenset(), (), ())
 
 
@@ -90,20 +81,6 @@ def test_the_verdict_says_no_where_an_error_stands_against_it() -> None:
 
 def test_three_thousand_objects_and_ten_thousand_edges_stay_below_three_megabytes() -> None:
     assert len(html(layered(3000, 10_000), "t")) < 3_000_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        reason = "no chromium, chromium-browser or google-chrome on PATH"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 class Opened:

@@ -1,0 +1,209 @@
+"""A run as one HTML page that needs no network, and no JavaScript to be read."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from msgspec import Struct
+
+from dr.core.events import Phase
+from dr.core.history import Row, kind_of
+from dr.core.model import LEVELS
+from dr.core.recovery import Judged, Recovery
+from dr.core.timeline import Timeline, slowest
+from dr.core.whatif import Saving, slack
+from dr.report import gameday_text, run_figures, run_text
+from dr.report.console import many, pins, seconds
+from dr.report.findings import safe
+from dr.report.gameday_markdown import MARKS
+from dr.report.gameday_text import Wrong
+
+_WRONG, _SLOW, _SLACK, _EARLIER, _TARGETS = 200, 20, 20, 20, 200
+_BY = {
+    "observe": "the cluster itself",
+    "restore": "dr, from git",
+    "runbook": "people, by a runbook",
+    "snapshot": "dr, from a snapshot of etcd",
+}
+
+
+class Figure(Struct, frozen=True):
+    """A figure at the top: what it is, how much, and what it is held against."""
+
+    name: str
+    value: str
+    note: str = ""
+    met: bool | None = None
+
+
+def html(
+    timeline: Timeline, recovery: Recovery | None, earlier: Sequence[Row] = (), savings: Sequence[Saving] = ()
+) -> bytes:
+    """Return a run as one HTML file with everything in it.
+
+    `recovery` is None for a run that is no gameday. `earlier`: runs of the same scenario before this one, oldest
+    first. `savings`: what it would save were single steps faster. The page's Content-Security-Policy allows its own
+    style and script by hash and nothing else, so it can send and load nothing.
+    """
+    assets = files("dr.report") / "assets"
+    style, script, template = ((assets / f"run.{end}").read_text("utf-8") for end in ("css", "js", "html.j2"))
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_printable
+    )
+    environment.filters |= {"seconds": seconds, "cut": run_text.cut, "first_word": lambda text: text.split(" ")[0]}
+    page = environment.from_string(template).render(
+        **_headline(timeline, recovery),
+        **_pictures(timeline, recovery, earlier),
+        timeline=timeline,
+        steps=timeline.steps,
+        recovery=recovery,
+        zero=recovery.injected[0].at if recovery and recovery.injected else 0.0,
+        moments=sorted(recovery.moments.values(), key=lambda m: (m.at, m.mark)) if recovery else (),
+        marks_of=MARKS,
+        parted=gameday_text.measured(recovery) if recovery else (),
+        objectives=_objectives(recovery) if recovery else (),
+        saved={saving.step: saving.saved for saving in savings},
+        slow=slowest(timeline.steps, _SLOW),
+        spare=_spare(timeline),
+        probed=gameday_text.probed,
+        lost=tuple(gameday_text.lost(recovery)) if recovery else (),
+        targets=[t for fault in recovery.injected for t in fault.targets][:_TARGETS] if recovery else (),
+        checks=sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)),
+        earlier=tuple(reversed(earlier[-_EARLIER:])),
+        compared=gameday_text.compared(recovery, earlier) if recovery else "",
+        phases=[(phase.value, timeline.seconds(phase)) for phase in Phase if timeline.seconds(phase)],
+        measured=_measured(timeline, recovery),
+        unreal=gameday_text.unreal(timeline),
+        following=run_text.following(timeline) if recovery is None else "",
+        many=many,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    return page.encode()
+
+
+def _headline(timeline: Timeline, recovery: Recovery | None) -> dict[str, Any]:
+    """Return what stands at the top: the verdict, the figures, and the sentence about what took the time."""
+    said = gameday_text.verdict(timeline, recovery) if recovery else run_text.verdict(timeline)
+    head, rest = said[0][0], "".join(part for part, _ in said[1:])
+    began = timeline.began
+    return {
+        "verdict": head,
+        "sentence": rest,
+        "good": recovery.verdict == "met" if recovery else timeline.passed,
+        "kicker": [
+            recovery.announced.scenario if recovery else kind_of(timeline),
+            pins(began.pins) if began else "",
+            f"{began.time[:16].replace('T', ' ')} UTC" if began else "",
+        ],
+        "figures": tuple(_figures(timeline, recovery)),
+        "bottleneck": gameday_text.bottleneck(timeline, recovery) if recovery else "",
+        "wrongs": _wrongs(timeline, recovery),
+    }
+
+
+def _figures(timeline: Timeline, recovery: Recovery | None) -> list[Figure]:
+    found = []
+    if recovery and recovery.injected:
+        rto = next((j for j in recovery.objectives if j.objective.kind == "rto" and not j.objective.units), None)
+        rpo = next((j for j in recovery.objectives if j.objective.kind == "rpo"), None)
+        took = seconds(recovery.rta) if recovery.rta is not None else f"> {seconds(recovery.censored or 0.0)}"
+        less = f"or up to {recovery.error:.2f} s less" if recovery.rta is not None and recovery.error >= 0.005 else ""
+        found.append(Figure("time to recover", took, _held(rto, less), rto.met if rto else None))
+        if recovery.losses:
+            kept = all(loss.survived is not None for loss in recovery.losses)
+            gone = seconds(recovery.rpa) if recovery.rpa is not None else "all" if not kept else "–"
+            found.append(Figure("data lost", gone, _held(rpo, ""), rpo.met if rpo else None))
+    if timeline.steps:
+        ready, whole = timeline.count("ready"), len(timeline.steps)
+        found.append(Figure("objects restored", f"{ready:,}", f"of {whole:,}", None if ready == whole else False))
+        found.append(Figure("restoring", seconds(timeline.seconds(Phase.RESTORE)), f"of {seconds(timeline.duration)}"))
+    return found
+
+
+def _held(judged: Judged | None, less: str) -> str:
+    wanted = f"objective {seconds(judged.objective.seconds)}" if judged else "nothing was promised"
+    return ", ".join(part for part in (wanted, less) if part)
+
+
+def _wrongs(timeline: Timeline, recovery: Recovery | None) -> Sequence[Wrong]:
+    return gameday_text.wrong(timeline, recovery)[:_WRONG]
+
+
+def _pictures(timeline: Timeline, recovery: Recovery | None, earlier: Sequence[Row]) -> dict[str, Any]:
+    on = run_figures.axis(timeline, recovery)
+    limits = [j.objective.seconds for j in recovery.objectives if not j.objective.units] if recovery else []
+    dots, limit = run_figures.dots(earlier, limits[0] if limits else None)
+    return {
+        "axis": on,
+        "bars": run_figures.parts(recovery) if recovery else (),
+        "lines": run_figures.marks(recovery, on),
+        "outages": tuple(run_figures.outages(recovery, on)),
+        "units": run_figures.units(timeline, on),
+        "pieces": lambda index, row: run_figures.pieces(timeline.steps[index], row.axis),
+        "waves": run_figures.waves(timeline.steps),
+        "dots": dots,
+        "limit": limit,
+    }
+
+
+def _objectives(recovery: Recovery) -> list[tuple[str, bool, str, str]]:
+    """Return each objective: its name, whether it was met, the comparison, and the units it is about."""
+    units = [", ".join(j.objective.units) for j in recovery.objectives]
+    said = list(gameday_text.objectives(recovery))
+    units = [""] * (len(said) - len(units)) + units
+    return [(label, met, compared, of) for (label, met, compared), of in zip(said, units, strict=True)]
+
+
+def _spare(timeline: Timeline) -> list[tuple[int, float]]:
+    """Return the steps with the most slack among those that took time, greatest first."""
+    known = [(i, spare) for i, spare in enumerate(slack(timeline.steps)) if spare and timeline.steps[i].took > 0.05]
+    return sorted(known, key=lambda s: (-s[1], s[0]))[:_SLACK]
+
+
+def _measured(timeline: Timeline, recovery: Recovery | None) -> Mapping[str, str]:
+    """Return how this was measured and of what, by what each line is called; without what there is nothing of."""
+    began = timeline.began
+    rows: dict[str, str] = {}
+    if recovery:
+        told = recovery.announced
+        steady = f"{told.consecutive} passes in a row of every probe, then {told.hold:g} s without a failure"
+        rows |= {
+            "recovered means": f"{steady}; given up after {told.timeout:g} s",
+            "recovered by": _BY.get(told.recovery, told.recovery),
+            "gameday": f"{told.file} (SHA-256 {told.digest[:12]})",
+            "run": f"{told.repetition} of {told.repetitions}, seed {told.seed}" if told.repetitions > 1 else "",
+        }
+    rows["clock"] = "one monotonic clock in the runner, outside the cluster; a figure may be less by its sampling error"
+    if began:
+        targets = (began.target, *(moved.target for moved in recovery.moved)) if recovery else (began.target,)
+        rows |= {
+            "repo": ", ".join(f"{p.location}@{p.commit}" if p.commit else p.location for p in began.pins),
+            "plan": began.digest,
+            "dr": began.dr,
+            "began": began.time,
+            "cluster": "; then ".join(
+                f"{'embedded ' if t.embedded else ''}{t.context}, {t.version}, identity {t.uid}" for t in targets
+            ),
+            "verified": f"{many(timeline.verified, 'object')} compared with git" if timeline.verified else "",
+            "resumed": f"{many(timeline.resumed, 'time')}; time between counts by wall clock"
+            if timeline.resumed
+            else "",
+        }
+    return {name: value for name, value in rows.items() if value}
+
+
+def _printable(value: Any) -> Any:
+    return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
