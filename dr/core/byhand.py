@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from dr.core.model import Prerequisite, Ref, Unit
+from dr.core.rules.builtin import BUILTIN_GROUPS
 from dr.core.rules.readiness import NEEDED, READINESS
 
 _APPLY = "kubectl apply --server-side"
@@ -31,12 +32,32 @@ _CONDITIONS = {
     "source.toolkit.fluxcd.io/GitRepository": "Ready",
     "source.toolkit.fluxcd.io/OCIRepository": "Ready",
 }
+# What holds data that git does not have: comes back empty where nobody restores it.
+_DATA = frozenset(
+    {
+        "/PersistentVolume",
+        "/PersistentVolumeClaim",
+        "acid.zalan.do/postgresql",
+        "apps/StatefulSet",
+        "elasticsearch.k8s.elastic.co/Elasticsearch",
+        "kafka.strimzi.io/Kafka",
+        "mongodbcommunity.mongodb.com/MongoDBCommunity",
+        "postgresql.cnpg.io/Cluster",
+        "psmdb.percona.com/PerconaServerMongoDB",
+        "pxc.percona.com/PerconaXtraDBCluster",
+        "rabbitmq.com/RabbitmqCluster",
+    }
+)
 # How to see whether a prerequisite is met, by its kind; `{0}` is its name. Others: `kubectl get` where the name allows.
 _PREREQUISITES = {
     "engine": "kubectl api-resources --api-group={0}",
     "api": "kubectl api-resources --api-group={0}",
     "sealing-key": "kubectl get secret -A -l sealedsecrets.bitnami.com/sealed-secrets-key",
+    "registry": "curl -sSgo /dev/null -w '%{{http_code}}\\n' https://{0}/v2/",
 }
+# Registries by the name in an image → the host that answers for them.
+_REGISTRIES = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+_NEWEST = "get --sort-by=.metadata.creationTimestamp"
 
 
 class Block(Struct, frozen=True):
@@ -79,62 +100,90 @@ def within(repo: str, path: str) -> str:
     return f"./{found}" if found.startswith("-") else found
 
 
-def applying(unit: Unit, files: Sequence[str], namespaces: Collection[str], owner: str = "") -> tuple[Block, ...]:
-    """Return how to apply a unit from its files.
+def applying(
+    unit: Unit, files: Sequence[str], namespaces: Collection[str], owner: str = "", *, parted: bool = False
+) -> tuple[Block, ...]:
+    """Return how to apply a unit from its files, the way to prefer first.
 
     `files`: those with its objects, as paths that the reader has. `namespaces`: of its objects. `owner`: the file of
-    the GitOps engine's object for it, "" without one. The first block is the one to prefer.
+    the GitOps engine's object for it, "" without one. `parted`: other units stand in folders below its own, so that no
+    kustomization.yaml is there, and the folder as a whole would bring them too early.
     """
     into = f" -n {quoted(next(iter(namespaces)))}" if len(namespaces) == 1 else ""
-    part = unit.name.partition(":")[2] if unit.kind == "Kustomization" and unit.owner is None else ""
-    folder = quoted(within(unit.repo, f"{unit.path}/{part}" if part else unit.path))
-    build = f"{_APPLY}{into} -k {folder}"
-    if unit.kind in ("folder", "service"):
-        listed = "".join(f" -f {quoted(file)}" for file in files)
-        return (Block("Apply its files:", (f"{_APPLY}{into}{listed}",)),) if files else ()
+    plain = (f"{_APPLY}{into}" + "".join(f" -f {quoted(file)}" for file in files),)
+    place = below(unit)
+    folder = quoted(place)
+    build = (f"{_APPLY}{into} -k {folder}",)
+    adds = f"patches, substitutions and targetNamespace of {owner} are then up to you" if owner else ""
+    if unit.kind in ("folder", "service") or parted:
+        says = f"Apply its files ({adds}):" if adds else "Apply its files:"
+        return (Block(says, plain),) if files else ()
     if unit.kind == "overlay":
-        return (Block("Build and apply it:", (build,)),)
-    # Objects from files beside the folder can only come of a kustomization.yaml in it.
-    inside = all(file.startswith(f"{within(unit.repo, unit.path)}/") for file in files)
-    plain = f" (with no kustomization.yaml in {unit.path or 'it'}: -f in place of -k)" if inside else ""
+        return (Block("Build and apply it:", build),)
+    blocks = []
     if unit.kind == "Kustomization" and unit.owner is not None and owner:
         flux = (
             f"flux build kustomization {quoted(unit.owner.name)} -n {quoted(unit.owner.namespace)} --path {folder}"
             f" --kustomization-file {quoted(owner)} --dry-run | {_APPLY} -f -"
         )
-        return (
-            Block("Build it as Flux does, but without values from substituteFrom, and apply it:", (flux,)),
-            Block(f"Or, without the flux program; what {owner} adds of its own is then up to you{plain}:", (build,)),
-        )
-    return (Block(f"Build and apply it{plain}:", (build,)),)
+        blocks.append(Block("Build it as Flux does, but without values from substituteFrom, and apply it:", (flux,)))
+        blocks.append(Block(f"Or, without the flux program ({adds}):", build))
+    else:
+        blocks.append(Block(f"Build and apply it ({adds}):" if adds else "Build and apply it:", build))
+    # Objects from files beside the folder can only come of a kustomization.yaml in it.
+    if files and all(file.startswith(f"{place}/") or place == "." for file in files):
+        blocks.append(Block(f"Or, if {place} holds no kustomization.yaml:", plain))
+    return tuple(blocks)
+
+
+def below(unit: Unit) -> str:
+    """Return the folder of a unit: a part of a Flux Kustomization is named after its own below the other's."""
+    part = unit.name.partition(":")[2] if unit.kind == "Kustomization" and unit.owner is None else ""
+    return within(unit.repo, "/".join(filter(None, (unit.path if unit.path != "." else "", part))))
+
+
+def keeps(ref: Ref) -> bool:
+    """Return whether an object of this kind holds data that git does not have."""
+    return f"{ref.group}/{ref.kind}" in _DATA or (_added(ref.group) and ref.kind.endswith("Database"))
 
 
 def checking(refs: Iterable[Ref]) -> tuple[Block, ...]:
-    """Return how to wait until objects are well, and which ones only a person can judge."""
-    grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
-    looked: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Return how to wait until objects are well, which ones only a person can judge, or at least that they are there.
+
+    An object that gets its name when it is made is looked for among all of its kind.
+    """
+    waiting, looking_at, stored = (defaultdict[tuple[str, str], list[str]](list) for _ in range(3))
     for ref in sorted(refs):
-        word, space = quoted(_word(ref)), f" -n {quoted(ref.namespace)}" if ref.namespace else ""
+        space = f" -n {quoted(ref.namespace)}" if ref.namespace else ""
+        if ref.name.endswith("*"):
+            looking_at[space, _NEWEST].append(quoted(_word(ref).partition("/")[0]))
+            continue
+        word = quoted(_word(ref))
         waits = tuple(_waits(ref))
         for wait in waits:
-            grouped[space, wait].append(word)
-        if not waits and _added(ref.group):
-            looked[space, "get"].append(word)
-    waiting = tuple(_commands(grouped))
-    blocks = [Block("Wait until it is well:", waiting)] if waiting else []
-    if looked:
-        blocks.append(Block("Look at these yourself; what ready means is in their status:", tuple(_commands(looked))))
+            waiting[space, wait].append(word)
+        if not waits:
+            (looking_at if _added(ref.group) else stored)[space, "get"].append(word)
+    blocks = []
+    if waiting:
+        blocks.append(Block("Wait until it is well:", tuple(_commands(waiting))))
+    if looking_at:
+        blocks.append(Block("Look at these yourself; what ready means is in their status:", tuple(_commands(looking_at))))
+    if stored and not blocks:
+        blocks.append(Block("See that it is there:", tuple(_commands(stored))))
     return tuple(blocks)
 
 
 def looking(value: Prerequisite) -> str:
     """Return a command that shows whether a prerequisite is met, "" where there is none."""
     if value.kind in _PREREQUISITES:
-        return _PREREQUISITES[value.kind].format(quoted(value.name))
+        return _PREREQUISITES[value.kind].format(quoted(_REGISTRIES.get(value.name, value.name)))
     kind, _, rest = value.name.partition(" ")
     namespace, slash, name = rest.rpartition("/")
-    if not kind.isidentifier() or not name or value.kind in ("load-balancer", "registry", "decryption-key"):
+    if not kind.isidentifier() or not name or value.kind in ("load-balancer", "decryption-key", "dns-name"):
         return ""
+    if name == "(default)":
+        return f"kubectl get {kind.lower()}"
     return f"kubectl{f' -n {quoted(namespace)}' if slash else ''} get {quoted(f'{kind}/{name}')}"
 
 
@@ -153,9 +202,10 @@ def _waits(ref: Ref) -> Iterator[str]:
                 yield f"wait --for={quoted(f'jsonpath={{.{row.path}}}={row.ready[0]}')} {_WAIT}"
 
 
-def _commands(grouped: dict[tuple[str, str], list[str]]) -> Iterator[str]:
-    for (space, verb), words in sorted(grouped.items()):
-        size = 1 if verb.startswith("rollout") else _AT_ONCE
+def _commands(grouped: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[str]:
+    for (space, verb), found in sorted(grouped.items()):
+        words = list(dict.fromkeys(found))
+        size = 1 if verb.startswith("rollout") or verb == _NEWEST else _AT_ONCE
         for start in range(0, len(words), size):
             yield f"kubectl{space} {verb} {' '.join(words[start : start + size])}"
 
@@ -169,4 +219,4 @@ def _word(ref: Ref) -> str:
 
 def _added(group: str) -> bool:
     """Return whether an API group is none of Kubernetes' own."""
-    return "." in group and not (group.endswith(".k8s.io") and group.count(".") == 2)
+    return group not in BUILTIN_GROUPS
