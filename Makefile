@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 SAMPLE ?= tests/fixtures/platform
 SAMPLE_ENV ?= production
 FUZZ_SECONDS ?= 60
@@ -36,7 +36,7 @@ demo: $(READY) ## rehearse a sample platform, then remove a whole cluster and ki
 	$(BIN)/dr gameday run experiments/gamedays/whole-cluster.yaml --reports build/demo/reports
 
 test: $(READY) chromium programs ## all tests; PYTHON=python3.12 chooses the interpreter
-	@$(BIN)/python -m pytest -n $(WORKERS) tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 programs: $(READY)
 	@$(BIN)/dr cluster prepare

@@ -38,17 +38,17 @@ class EventLog:
         except OSError:
             os.close(self._file)
             raise LockError(f"{self.path} is being written by another run", "wait until it has ended") from None
-        self._mend()
-        self._prev = head(folder) or FIRST
+        self._prev = (head(folder) or FIRST) if self._mend() else FIRST
 
-    def _mend(self) -> None:
-        """Cut off what a crash has left half written."""
+    def _mend(self) -> int:
+        """Cut off what a crash has left half written; return the bytes that are there."""
         size = os.fstat(self._file).st_size
         end = size
         while end and os.pread(self._file, 1, end - 1) != b"\n":
             end -= 1
         if end != size:
             os.ftruncate(self._file, end)
+        return end
 
     def append(self, event: Event) -> None:
         """Write an event; raises StoreError when it cannot be kept."""

@@ -256,7 +256,7 @@ def _seen(probes: Sequence[ProbeTime], fault: Injected, workloads: Moment | None
     moments = [*hit, *([workloads] if workloads else [])]
     if moments:
         last = max(moments, key=lambda m: m.at)
-        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, last.at, last.error, last.by)
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, max(last.at, fault.at), last.error, last.by)
     else:
         seen = max((m for m in recovered if m), key=lambda m: m.error)
         found[Mark.RECOVERED] = Moment(Mark.RECOVERED, fault.at, seen.error, "no probe failed")

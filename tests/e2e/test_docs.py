@@ -27,6 +27,8 @@ def test_every_code_that_a_finding_can_carry_is_in_the_table() -> None:
     known = {finding.code for finding in _reference().FINDINGS}
     made = set()
     for path in (ROOT / "dr").rglob("*.py"):
+        if path == ROOT / "dr" / "core" / "gameday.py":
+            continue  # what is wrong with a gameday file is no finding in a repo
         text = path.read_text(encoding="utf-8")
         made.update(re.findall(r'Diagnostic\(\s*[^,]+(?:\([^)]*\))?[^,]*,\s*"([a-z-]+)"', text))
         made.update(re.findall(r'Absence\(\s*"[a-z-]+",\s*"([a-z-]+)"', text))
@@ -35,6 +37,7 @@ def test_every_code_that_a_finding_can_carry_is_in_the_table() -> None:
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for page in [*pages, *(ROOT / folder / "README.md" for folder in ("experiments", "reports", "runbooks"))]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert "://" in target or (page.parent / target).exists(), (page, target)

@@ -140,7 +140,7 @@ def test_an_experiment_that_nothing_heals_is_given_up_and_missed(platform: Clust
     more: tuple[str, ...] = GIT if name in FROM_GIT else ()
     settled(platform, tmp_path)
     # Without controllers no namespace would ever be gone: that one is given less time than it takes.
-    held, limit = ((), 1) if name == "namespace-deletion" else ((HEALER,), 5)
+    held, limit = ((), 1) if name == "namespace-deletion" else ((HEALER,), 10 if name in FROM_GIT else 5)
     if held:
         etcd.hold(platform.folder, held)
     try:
