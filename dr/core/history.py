@@ -62,7 +62,7 @@ def row(timeline: Timeline, recovery: Recovery | None, *, head: str, folder: str
     """Return the row of a run; of one that is no gameday, its recovery is from the run's beginning to its end."""
     began = timeline.began
     pin = began.pins[0] if began and began.pins else None
-    since = recovery.injected[0].at if recovery and recovery.injected else 0.0
+    since = recovery.began if recovery else 0.0
     kind = kind_of(timeline)
     repo = pin.name if pin else ""
     done = timeline.passed

@@ -148,6 +148,11 @@ class Recovery(Struct, frozen=True):
     verdict: str
 
     @property
+    def began(self) -> float:
+        """When the fault's first call was sent, t0, in seconds of the run; 0 without a fault."""
+        return self.injected[0].began if self.injected else 0.0
+
+    @property
     def rpa(self) -> float | None:
         """The worst of the canaries' losses in seconds; None without a canary, or when nothing survived."""
         worst = [loss.rpa for loss in self.losses]
@@ -172,9 +177,9 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
     )
     impact = any(probe.outages for probe in probes)
     if fault:
-        moments[Mark.FAULT] = Moment(Mark.FAULT, fault.at, fault.at - fault.began, fault.fault)
+        moments[Mark.FAULT] = Moment(Mark.FAULT, fault.began, 0.0, fault.fault)
         moments |= _seen(probes, fault, moments.get(Mark.WORKLOADS))
-    parts, rta, error = _parts(moments)
+    parts, rta, error = _parts(moments, fault.at - fault.began if fault else 0.0)
     last = told[-1].at
     survived = {e.probe: e.number for e in told if isinstance(e, Survived)}
     losses = tuple(
@@ -191,7 +196,7 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         parts,
         rta,
         error,
-        last - fault.at if fault and rta is None else None,
+        last - fault.began if fault and rta is None else None,
         impact,
         probes,
         samples,
@@ -256,15 +261,17 @@ def _seen(probes: Sequence[ProbeTime], fault: Injected, workloads: Moment | None
     moments = [*hit, *([workloads] if workloads else [])]
     if moments:
         last = max(moments, key=lambda m: m.at)
-        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, max(last.at, fault.at), last.error, last.by)
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, max(last.at, fault.began), last.error, last.by)
     else:
         seen = max((m for m in recovered if m), key=lambda m: m.error)
-        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, fault.at, seen.error, "no probe failed")
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, fault.began, seen.error, "no probe failed")
     return found
 
 
-def _parts(moments: Mapping[Mark, Moment]) -> tuple[tuple[Part, ...], float | None, float]:
+def _parts(moments: Mapping[Mark, Moment], accepting: float) -> tuple[tuple[Part, ...], float | None, float]:
     """Return the parts of the recovery, its whole and the error of that; the parts sum to the whole.
+
+    `accepting`: the seconds from the fault's first call to its acceptance; it struck within them.
 
     A mark that lies beyond its neighbours, such as a detector that fires after all is well, is moved to the nearer.
     """
@@ -279,7 +286,7 @@ def _parts(moments: Mapping[Mark, Moment]) -> tuple[tuple[Part, ...], float | No
         reached = end if mark is Mark.RECOVERED else min(max(at, moment.at), end) if moment else at
         parts.append(Part(name, reached - at, moment is not None))
         at = reached
-    return tuple(parts), (last.at - first.at if last else None), (last.error if last else 0.0) + first.error
+    return tuple(parts), (last.at - first.at if last else None), (last.error if last else 0.0) + accepting
 
 
 def loss(probe: PlannedProbe, samples: Sequence[Probed], survived: int | None, fault: Injected) -> Loss:
@@ -311,7 +318,7 @@ def _judged(
         ends = [
             known[name].ended if name in known and known[name].outcome == "ready" else None for name in objective.units
         ]
-        actual = None if fault is None or None in ends else max(end for end in ends if end is not None) - fault.at
+        actual = None if fault is None or None in ends else max(end for end in ends if end is not None) - fault.began
         error = fault.at - fault.began if fault else 0.0
     else:
         actual = rta

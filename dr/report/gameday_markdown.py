@@ -31,7 +31,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&@$])")
 # A forge looks for people and issues after it has taken the backslashes away: a space of no width stops it.
 _MENTION = re.compile(r"([@#])(?=\w)")
 MARKS = {
-    Mark.FAULT: "the fault was accepted",
+    Mark.FAULT: "the fault was sent",
     Mark.IMPACT: "a probe failed for the first time",
     Mark.DETECTED: "it was noticed",
     Mark.DECIDED: "the recovery began",
@@ -104,7 +104,7 @@ def _wrong(timeline: Timeline, recovery: Recovery) -> Iterator[str]:
 
 
 def _times(recovery: Recovery) -> Iterator[str]:
-    since = recovery.injected[0].at if recovery.injected else 0.0
+    since = recovery.began
     moments = sorted(recovery.moments.values(), key=lambda m: (m.at, m.mark))
     yield "## What happened when"
     yield ""
@@ -122,7 +122,7 @@ def _times(recovery: Recovery) -> Iterator[str]:
 
 
 def _units(timeline: Timeline, recovery: Recovery) -> Iterator[str]:
-    since = recovery.injected[0].at if recovery.injected else 0.0
+    since = recovery.began
 
     def cells(unit: UnitTime) -> list[str]:
         times = (f"{at - since:.1f} s" if at is not None else "–" for at in (unit.began, unit.ended))

@@ -170,7 +170,7 @@ def bottleneck(timeline: Timeline, recovery: Recovery) -> str:
 
 def unit_chain(timeline: Timeline, recovery: Recovery | None) -> list[UnitLink]:
     """Return the critical chain by unit, first link first; what one unit spent in a row is one link."""
-    since = recovery.injected[0].at if recovery and recovery.injected else 0.0
+    since = recovery.began if recovery else 0.0
     found = []
     for unit, links in groupby(timeline.chain, key=lambda link: timeline.steps[link.step].step.unit):
         own = list(links)

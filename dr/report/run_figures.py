@@ -87,7 +87,7 @@ def axis(timeline: Timeline, recovery: Recovery | None) -> Axis:
     ends = [step.ended for step in timeline.steps if step.ended is not None]
     if recovery and recovery.injected:
         moments = [m.at for m in recovery.moments.values() if m.mark is not Mark.REDUNDANT]
-        zero, end = recovery.injected[0].at, max([*moments, *ends])
+        zero, end = recovery.began, max([*moments, *ends])
         return Axis(max(0.0, zero - 0.05 * (end - zero)), end if end > zero else timeline.duration, zero)
     began = min(starts, default=0.0)
     return Axis(began, max(ends, default=timeline.duration), began)

@@ -63,7 +63,7 @@ def html(
         timeline=timeline,
         steps=timeline.steps,
         recovery=recovery,
-        zero=recovery.injected[0].at if recovery and recovery.injected else 0.0,
+        zero=recovery.began if recovery else 0.0,
         moments=sorted(recovery.moments.values(), key=lambda m: (m.at, m.mark)) if recovery else (),
         marks_of=MARKS,
         parted=gameday_text.measured(recovery) if recovery else (),
