@@ -9,6 +9,7 @@ from dr.app.answer import Answer
 from dr.app.reading import load
 from dr.core.byhand import Task
 from dr.core.errors import UsageError
+from dr.core.hostnames import hostnames
 from dr.core.runbook import Runbook
 from dr.core.runbook import runbook as made
 from dr.report import console, data
@@ -26,7 +27,7 @@ def runbook(repos: Sequence[str], form: str, reading: Mapping[str, Any]) -> Answ
     envs = sorted({plan.node(index).env for index in range(len(plan.steps))} - {""})
     if len(envs) > 1:
         raise UsageError(f"this repo holds {', '.join(envs)}", f"choose one: --env {envs[0]}")
-    book = made(loaded.graph, plan)
+    book = made(loaded.graph, plan, hostnames(loaded.source.resources))
     if form == "json":
         return Answer(content=data.encode(data.answer(loaded.graph, **_data(book))))
     notes = tuple(

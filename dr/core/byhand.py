@@ -168,7 +168,9 @@ def checking(refs: Iterable[Ref]) -> tuple[Block, ...]:
     if waiting:
         blocks.append(Block("Wait until it is well:", tuple(_commands(waiting))))
     if looking_at:
-        blocks.append(Block("Look at these yourself; what ready means is in their status:", tuple(_commands(looking_at))))
+        blocks.append(
+            Block("Look at these yourself; what ready means is in their status:", tuple(_commands(looking_at)))
+        )
     if stored and not blocks:
         blocks.append(Block("See that it is there:", tuple(_commands(stored))))
     return tuple(blocks)

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import dedent
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from dr.core.beforehand import begin, prerequisites, troubles, verify
-from dr.core.byhand import Block, Task, Trouble, applying, checking, quoted, within
-from dr.core.model import Graph, Node, Strength, Unit
+from dr.core.beforehand import begin, pointing, prerequisites, troubles, verify
+from dr.core.byhand import Block, Task, Trouble, applying, below, checking, keeps, quoted, within
+from dr.core.model import Graph, Node, Prerequisite, Strength, Unit
 from dr.core.plan import Plan
 
 _NAMED = 6  # names in a sentence
+_SOPS = "DecryptionKey"  # what the graph calls the key that SOPS needs
 _ENGINE = re.compile(r"(source|kustomize)\.(toolkit|extensions)\.fluxcd\.io|argoproj\.io")
 _SHELLS = frozenset({"sh", "bash", "shell", "zsh", "console"})
 _HEADING = re.compile(r"#{1,3}\s")
@@ -48,19 +50,19 @@ class RunbookStep(Struct, frozen=True):
     commands: tuple[str, ...] = ()
 
 
-def runbook(graph: Graph, plan: Plan) -> Runbook:
-    """Return the runbook of a plan and the graph that it was made from.
+def runbook(graph: Graph, plan: Plan, names: Sequence[Prerequisite] = ()) -> Runbook:
+    """Return the runbook of a plan and the graph that it was made from; `names`: the DNS names that people use.
 
     A unit comes once, after every unit that it waits for, however many waves it is spread over. Where parts of units
-    wait for each other in a circle, the unit of which least has to wait goes first, and says what of it waits.
+    wait for each other in a circle, the unit of which least has to wait goes first; what of it waits is seen to later.
     The objects of a GitOps engine that stand for units come last: applied earlier, the engine would race with people.
     """
     book = _Book(graph, plan)
     return Runbook(
         f"Restore {', '.join(pin.name for pin in graph.pins) or 'this repo'} by hand",
-        (begin(graph.pins), *prerequisites(graph)),
+        (begin(graph.pins), *prerequisites((*graph.prerequisites, *names))),
         tuple(book.units()),
-        (*book.hand_over(), verify(len(plan.steps))),
+        (*pointing(names), *book.hand_over(), verify(len(plan.steps))),
         troubles(graph),
     )
 
@@ -91,6 +93,7 @@ class _Book:
             before, after = graph.nodes[edge.before], graph.nodes[edge.after]
             note = f"{after.ref} starts before {before.ref} is there (a cycle was cut): expect its errors until then"
             self._cut[after.unit].append(note)
+        self._encrypted = {graph.nodes[e.after] for e in graph.edges if graph.nodes[e.before].ref.kind == _SOPS}
 
     def _waiting(self, steps: Iterable[int]) -> dict[str, dict[int, int]]:
         found: dict[str, dict[int, int]] = defaultdict(dict)
@@ -117,8 +120,26 @@ class _Book:
             before[name] = [b for b in wanted if not any(b in above[other] for other in wanted if other != b)]
             for other in before[name]:
                 following[other].append(name)
-        for name in order:
-            yield self._task(name, before[name], later[name], following[name])
+        seen = self._seen({name: place for place, name in enumerate(order)})
+        for place, name in enumerate(order):
+            task = self._task(name, before[name], later[name], following[name])
+            here = [index for index in self._members[name] if seen[index] <= place]
+            waited = [other for other in order[:place] if any(seen[i] == place for i in self._members[other])]
+            blocks = list(task.blocks) + list(checking(self._plan.node(index).ref for index in here))
+            for other in waited:
+                refs = [self._plan.node(index).ref for index in self._members[other] if seen[index] == place]
+                again = self._apply(other)[:1]
+                blocks.extend(replace(b, says=f"Now again unit {other}, of which a part had to wait:") for b in again)
+                blocks.extend(checking(refs))
+            yield replace(task, blocks=tuple(blocks))
+
+    def _seen(self, places: Mapping[str, int]) -> dict[int, int]:
+        """Return at which unit each step can be seen to be well: its own, or a later one that it waits for."""
+        seen: dict[int, int] = {}
+        for index, step in enumerate(self._plan.steps):
+            needed = (seen[b] for b, how in zip(step.after, step.strengths, strict=True) if how is not Strength.SOFT)
+            seen[index] = max(places.get(self._plan.node(index).unit, 0), *needed, 0)
+        return seen
 
     def _order(self) -> list[str]:
         import networkx as nx  # noqa: PLC0415 - 0.2 s of import that only a runbook pays
@@ -151,37 +172,49 @@ class _Book:
 
     def _task(self, name: str, before: Sequence[str], later: Sequence[str], following: Sequence[str]) -> Task:
         nodes = [self._plan.node(index) for index in self._members[name]]
-        unit = self._units.get(name, Unit(name, "folder", ""))
-        waits = self._waits[name]
-        files = _files(nodes)
+        unit, files, waits = self._unit(name), _files(nodes), self._waits[name]
         counts = sorted(Counter(node.ref.kind for node in nodes).items(), key=lambda item: (-item[1], item[0]))
-        owner = next((node for node in self._owners if node.unit == name), None)
-        place = within(unit.repo, unit.path)
         version = f", comes back at {unit.artifact}" if unit.artifact else ""
         notes = [
             f"Deploys {', '.join(f'{count} {kind}' for kind, count in counts)}.",
-            f"Stands in {files[0] if len(files) == 1 else place} ({unit.kind}{version}).",
+            f"Stands in {files[0] if len(files) == 1 else below(unit)} ({unit.kind}{version}).",
         ]
         if before:
             notes.append(f"Waits for {_few(self._because(other, waits[other]) for other in before)}.")
         notes.extend(
-            f"A part of it waits for {self._because(other, waits[other])}, further down: go on, and come back for it."
+            f"Part of it waits for {self._because(other, waits[other])}, further down: go on, it is seen to there."
             for other in later
         )
         notes.extend(f"{note}." for note in self._cut[name][:_NAMED])
+        if unnamed := [str(node.ref) for node in nodes if node.ref.name.endswith("*")]:
+            notes.append(f"{_few(unnamed)} is named when made: kubectl apply refuses it. Use kubectl create -f, once.")
+        if encrypted := _files(node for node in nodes if node in self._encrypted):
+            notes.append(f"Encrypted, so do not apply as it stands: {_few(encrypted)}. Apply what sops decrypt prints.")
+        if kept := [str(node.ref) for node in nodes if keeps(node.ref)]:
+            notes.append(f"Comes back without its data: {_few(kept)}. Restore that from its backup before you go on.")
         if told := [n for n in self._owners if n.unit != name and n.where and _holds(unit, files, n)]:
             notes.append(
                 f"This also tells the engine of {_few(str(n.ref) for n in told)}: if it runs, it begins at once."
             )
         notes.append(f"After it: {_few(following)}." if following else "Nothing waits for it.")
-        said = owner.where if owner else None
-        blocks = applying(
+        return Task(f"unit {name}", f"Unit {name}", tuple(notes), self._apply(name))
+
+    def _unit(self, name: str) -> Unit:
+        return self._units.get(name, Unit(name, "folder", ""))
+
+    def _apply(self, name: str) -> tuple[Block, ...]:
+        nodes = [self._plan.node(index) for index in self._members[name]]
+        unit = self._unit(name)
+        whole = name.partition(":")[0] if unit.kind == "Kustomization" else name
+        owner = next((node.where for node in self._owners if node.unit == whole), None)
+        return applying(
             unit,
-            files,
+            _files(nodes),
             {node.ref.namespace for node in nodes} - {""},
-            within(said.repo, said.file) if said else "",
+            within(owner.repo, owner.file) if owner else "",
+            parted=unit.kind == "Kustomization"
+            and any(o.startswith((f"{name}:", f"{name}/")) and self._unit(o).path == unit.path for o in self._members),
         )
-        return Task(f"unit {name}", f"Unit {name}", tuple(notes), blocks + checking(node.ref for node in nodes))
 
     def _because(self, other: str, pairs: Mapping[int, int]) -> str:
         after, before = next(iter(pairs.items()))
