@@ -94,9 +94,11 @@ def axis(timeline: Timeline, recovery: Recovery | None) -> Axis:
 
 
 def parts(recovery: Recovery) -> tuple[Bar, ...]:
-    """Return the parts of the recovery as one bar; they fill it."""
+    """Return the parts of the recovery as one bar; they fill it, with what was waited for in vain as the last."""
     found = measured(recovery)
     whole = sum(took for _, took in found)
+    if recovery.censored is not None and recovery.censored > whole:
+        found, whole = [*found, ("given up", recovery.censored - whole)], recovery.censored
     bars, x = [], 0.0
     for name, took in found if whole > 0 else ():
         wide = 100 * took / whole
@@ -162,7 +164,8 @@ def _pieces(steps: Iterable[StepTime], on: Axis) -> Iterator[Bar]:
             continue
         ended = on.end if step.ended is None else step.ended
         applied = ended if step.applied is None else step.applied
-        yield Bar("apply", on.at(step.started), on.wide(step.started, applied))
+        stored = step.applied is not None or step.outcome == "ready"
+        yield Bar("apply" if stored else "fail", on.at(step.started), on.wide(step.started, applied))
         yield Bar("become" if step.outcome == "ready" else "fail", on.at(applied), on.wide(applied, ended))
 
 

@@ -186,6 +186,28 @@ def test_a_clear_but_small_change_is_not_flagged() -> None:
     assert regression(before, after, effect=0.04).flagged
 
 
+def test_one_seeded_regression_of_30_percent_is_flagged_and_the_noise_of_its_runs_is_not() -> None:
+    random = Random(5)
+    before, again = ([random.lognormvariate(math.log(100), 0.1) for _ in range(10)] for _ in range(2))
+    assert not regression(before, again).flagged
+    found = regression(before, [1.3 * time for time in again])
+    assert (found.flagged, found.p < 0.001) == (True, True)
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.10, 0.15])
+def test_of_seeded_groups_of_20_few_alarms_are_false_and_few_regressions_of_30_percent_are_missed(
+    spread: float,
+) -> None:
+    random, trials = Random(f"7 {spread}"), 300
+    false = missed = 0
+    for _ in range(trials):
+        before, again = ([random.lognormvariate(math.log(100), spread) for _ in range(20)] for _ in range(2))
+        false += regression(before, again).flagged
+        missed += not regression(before, [1.3 * time for time in again]).flagged
+    assert false <= trials * 0.05
+    assert missed <= trials * 0.10
+
+
 def test_a_great_change_that_may_be_chance_is_not_flagged() -> None:
     found = regression([10, 100, 20, 90, 30], [15, 95, 60, 70, 25])
     assert found.ratio is not None

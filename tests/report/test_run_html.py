@@ -34,6 +34,7 @@ from dr.core.model import Ref, Strength
 from dr.core.recovery import recovery
 from dr.core.timeline import fold
 from dr.core.whatif import savings
+from dr.report.run_figures import parts
 from dr.report.run_html import html
 from tests.report.sample import HOSTILE
 from tests.report.test_gameday_reports import OUTCOMES, UNHURRIED, gameday, measure
@@ -128,6 +129,13 @@ def test_the_figures_of_the_verdict_stand_at_the_top() -> None:
     for expected in ("✗ too late", "2 objectives missed", "time to recover31s", "data lost2.8s", "objective 1.0s"):
         assert expected in top, top
     assert "Bottleneck restore took 20s of 31s (64 %), most of it in data" in top
+
+
+def test_the_time_of_a_run_that_was_given_up_is_all_there() -> None:
+    _, found = measure(gameday("lost"))
+    bars = parts(found)
+    assert bars[-1].kind == "given up"
+    assert sum(bar.wide for bar in bars) == pytest.approx(100, abs=0.1)
 
 
 def test_what_halving_a_link_saves_stands_beside_it() -> None:
