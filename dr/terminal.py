@@ -72,6 +72,11 @@ def question(prompt: str, default: str) -> str:
     return answer
 
 
+def attended() -> bool:
+    """Return whether somebody is there to be asked."""
+    return sys.stdin.isatty()
+
+
 def ask(step: RunbookStep) -> tuple[str, str]:
     """Show a step of a runbook, wait until someone says that it is done; return who, and their note."""
     import getpass
@@ -79,8 +84,6 @@ def ask(step: RunbookStep) -> tuple[str, str]:
     import click
 
     sys.stderr.write(f"\n{step.title}\n{step.body}\n")
-    if not sys.stdin.isatty():
-        raise UsageError("a runbook wants someone to confirm each step, and there is no terminal", "run it in one")
     note: str = click.prompt("Done? A note, or just Enter", default="", show_default=False, err=True)
     return getpass.getuser(), note
 

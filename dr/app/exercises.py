@@ -35,6 +35,7 @@ from dr.core.errors import DrError, LockError, UsageError
 from dr.core.events import Announced, Approved, Began, Checked, Ended, Event, Phase, Target
 from dr.core.gameday import Gameday
 from dr.core.model import Level
+from dr.core.runbook import RunbookStep
 from dr.engine.gameday import Exercise, Rules
 from dr.engine.lock import GAMEDAY, kept
 from dr.engine.recorder import Recorder
@@ -66,6 +67,7 @@ class Prepared(Struct, frozen=True):
     source: Source | None = None
     programs: Binaries | None = None
     production: tuple[str, ...] = ()
+    steps: tuple[RunbookStep, ...] = ()
 
     @property
     def scenario(self) -> str:
@@ -80,6 +82,7 @@ class Shown(Struct, frozen=True):
     watching: Callable[[], AbstractContextManager[Watcher]]
     confirm: Callable[[str], None]
     ask: Ask
+    attended: bool = True  # whether somebody is there to be asked
 
 
 async def repeated(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Path], DrError | None]:
@@ -221,7 +224,9 @@ async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
             limit = max(_METHOD, gameday.recovery.timeout)
             body, settings = ready.experiment.body, gameday.fault.settings
             chaos = Experiment(body, settings, run.environment, run.private, run.folder, limit)
-            recover = recoverer(gameday.recovery, arena, ready.source, prober, recorder, began, run.shown.ask)
+            recover = recoverer(
+                gameday.recovery, arena, ready.source, prober, recorder, began, ready.steps, run.shown.ask
+            )
             settles = by in ("restore", "snapshot")
             rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)
             try:

@@ -25,8 +25,10 @@ from dr.app.restores import assignment_of, lock_of
 from dr.core import gameday as gamedays
 from dr.core.errors import ConfigError, UsageError
 from dr.core.gameday import Duration, Gameday, RepoSource, TargetSpec
+from dr.core.hostnames import hostnames
 from dr.core.refusals import refusals
-from dr.core.runbook import RunbookStep, runbook, steps
+from dr.core.runbook import RunbookStep, runbook
+from dr.core.runbook import steps as steps_of
 from dr.core.simulated import simulate
 from dr.report.console import Line, line, many, seconds
 from dr.report.data import encode
@@ -122,10 +124,8 @@ def _prepared(gameday: Gameday, file: Path, digest: str, options: Options, shown
             simulate(loaded.graph, loaded.source.resources, supplied, config.startup, options.seed),
             programs,
         )
-    if recovery.by == "runbook":
-        followed = _steps(gameday, file.parent, loaded)
-        source = replace(source, steps=followed) if source else None
-    return Prepared(gameday, file, digest, found, refused, loaded, source, programs, production)
+    steps = _steps(gameday, file.parent, loaded) if recovery.by == "runbook" else ()
+    return Prepared(gameday, file, digest, found, refused, loaded, source, programs, production, steps)
 
 
 def _loaded(repo: RepoSource, beside: Path) -> Loaded:
@@ -139,12 +139,18 @@ def _steps(gameday: Gameday, beside: Path, loaded: Loaded | None) -> tuple[Runbo
     if gameday.recovery.runbook:
         file = beside / gameday.recovery.runbook
         try:
-            return steps(file.read_text())
+            found = steps_of(file.read_text("utf-8", "replace"))
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}", "`dr runbook REPO` writes one") from None
+        if not found:
+            raise ConfigError(
+                f"{file} has no steps", "begin each with a heading `### 1. Title`; `dr runbook REPO` writes one"
+            )
+        return found
     if loaded is None:
         return ()
-    return steps(markdown(runbook(loaded.graph, loaded.plan), loaded.graph.pins).decode())
+    book = runbook(loaded.graph, loaded.plan, hostnames(loaded.source.resources))
+    return steps_of(markdown(book, loaded.graph.pins).decode())
 
 
 def _answer(ready: Prepared, options: Options, shown: Shown, form: str, *, dry: bool, detail: bool) -> Answer:
@@ -156,6 +162,8 @@ def _answer(ready: Prepared, options: Options, shown: Shown, form: str, *, dry: 
             f"{many(len(ready.refused), 'reason')} not to begin\n    {said}",
             "; ".join(dict.fromkeys(check.remedy for check in ready.refused)),
         )
+    if ready.gameday.recovery.by == "runbook" and not shown.attended:
+        raise UsageError("a runbook wants someone to confirm each step, and there is no terminal", "run it in one")
     from dr.app.reports import after
 
     folders, error = asyncio.run(repeated(ready, options, shown))

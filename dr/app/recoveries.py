@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -63,7 +65,6 @@ class Source(Struct, frozen=True):
     config: Config
     simulation: Simulation
     programs: Binaries | None
-    steps: tuple[RunbookStep, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -93,16 +94,25 @@ async def fill(arena: Arena, source: Source) -> None:
 
 
 def recoverer(
-    how: Recovery, arena: Arena, source: Source | None, prober: Prober, recorder: Recorder, began: Began, ask: Ask
+    how: Recovery,
+    arena: Arena,
+    source: Source | None,
+    prober: Prober,
+    recorder: Recorder,
+    began: Began,
+    steps: Sequence[RunbookStep],
+    ask: Ask,
 ) -> Recover:
-    """Return what recovers as a gameday says. It returns what is wrong with the result, "" when nothing is."""
+    """Return what recovers as a gameday says. It returns what is wrong with the result, "" when nothing is.
+
+    `steps` are a runbook's, and `ask` has each of them confirmed.
+    """
     context = _Context(arena, prober, recorder, began)
     if how.by == "restore":
         if source is None:
             raise UsageError("a restore needs a repo", "name it under `repo`")
         return lambda: _restore(context, source, fresh=how.into == "fresh")
     if how.by == "runbook":
-        steps = source.steps if source else ()
         return lambda: _runbook(context, steps, ask)
     if how.by == "snapshot":
         return lambda: _snapshot(context)
@@ -195,13 +205,36 @@ async def _snapshot(context: _Context) -> str:
     return ""
 
 
-async def _runbook(context: _Context, steps: tuple[RunbookStep, ...], ask: Ask) -> str:
+async def _runbook(context: _Context, steps: Sequence[RunbookStep], ask: Ask) -> str:
     """Lead people through a runbook and time each step."""
     recorder = context.recorder
     context.mark(Mark.DECIDED, "whoever follows the runbook")
     for step in steps:
         began = recorder.at
-        by, note = await asyncio.to_thread(ask, step)
+        by, note = await _confirmed(ask, step)
         recorder.emit(Confirmed(recorder.at, step.title, by, began, note))
     context.mark(Mark.WORKLOADS, "the runbook's last step")
     return "" if steps else "the runbook has no steps"
+
+
+async def _confirmed(ask: Ask, step: RunbookStep) -> tuple[str, str]:
+    """Return who confirmed a step and what they noted; an exercise that is stopped waits for no answer."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[str, str]] = loop.create_future()
+
+    def settle(found: tuple[str, str] | None, error: BaseException | None) -> None:
+        if not answer.done():
+            answer.set_exception(error) if error else answer.set_result(found or ("", ""))
+
+    def work() -> None:
+        found, wrong = None, None
+        try:
+            found = ask(step)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits
+            wrong = error
+        with suppress(RuntimeError):  # the exercise is over, and its loop with it
+            loop.call_soon_threadsafe(settle, found, wrong)
+
+    # A thread of its own: those of the loop are waited for at its end, and nobody may answer any more.
+    Thread(target=work, daemon=True).start()
+    return await answer

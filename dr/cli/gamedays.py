@@ -47,7 +47,7 @@ def _led(arguments: dict[str, Any]) -> dict[str, Any]:
     options = Options(**{name: arguments.pop(name) for name in ("repeat", "seed", "reports", "cluster_version")})
     confirm = (lambda _: None) if arguments.pop("yes") else terminal.confirm
     watching = terminal.watching if arguments["form"] == "text" else silent
-    shown: Shown = Shown(terminal.say, watching, confirm, terminal.ask)
+    shown: Shown = Shown(terminal.say, watching, confirm, terminal.ask, terminal.attended())
     return {**arguments, "options": options, "shown": shown}
 
 

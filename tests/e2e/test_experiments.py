@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -203,6 +204,54 @@ def test_a_cluster_that_is_removed_is_rebuilt_from_git_or_given_up(
     assert found == code, said
     assert report["gameday"]["verdict"] == verdict
     assert not list((state / "clusters").glob("*[0-9]*")), "a cluster was left behind"
+
+
+BY_HAND = """
+title: The API server is down, and people follow the runbook
+target: {{context: "local:platform", lock: {lock}}}
+steady_state:
+  every: 250ms
+  hold: 1s
+  probes: [{{name: api, kubernetes: {{exists: Namespace/default}}}}]
+fault: {{experiment: api-server-down, with: {{seconds: 2}}}}
+recovery: {{by: runbook, runbook: book.md, timeout: 60s}}
+blast_radius: {{namespaces: [storefront], cluster: true}}
+"""
+BOOK = "# Ours\n\n### 1. Call the vendor\n\nNumber in the safe.\n\n### 2. Look again\n\n```sh\nkubectl get nodes\n```\n"
+
+
+@pytest.mark.parametrize("attended", [True, False])
+def test_people_are_led_through_a_runbook_and_each_step_is_timed(
+    platform: Cluster, tmp_path: Path, attended: bool
+) -> None:
+    settled(platform, tmp_path)
+    lock = subprocess.run([DR, "lock", "local:platform"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    (tmp_path / "gameday.yaml").write_text(BY_HAND.format(lock=lock))
+    (tmp_path / "book.md").write_text(BOOK)
+    argv = [DR, "gameday", "run", "gameday.yaml", "--yes", "--reports", "reports", "-o", "json"]
+    people, terminal = pty.openpty()
+    os.write(people, b"called\n\n")
+    done = subprocess.run(
+        argv,
+        cwd=tmp_path,
+        stdin=terminal if attended else subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    os.close(people)
+    os.close(terminal)
+    if not attended:
+        assert done.returncode == 2
+        assert "someone to confirm each step" in done.stderr
+        assert not list(tmp_path.glob("reports/*"))
+        return
+    assert done.returncode == 0, done.stderr
+    assert "Number in the safe." in done.stderr
+    steps = json.loads(done.stdout)["gameday"]["confirmed"]
+    assert [(step["step"], step["note"]) for step in steps] == [("Call the vendor", "called"), ("Look again", "")]
+    assert all(step["by"] for step in steps)
 
 
 @pytest.mark.parametrize(("timeout", "verdict", "code"), [(120, "met", 0), (1, "missed", 1)])
