@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dr.adapters import history
-from dr.adapters.store import EVENTS, SystemClock
+from dr.adapters.store import EVENTS
 from dr.app.answer import Answer
 from dr.app.finish import Finished, told
 from dr.app.records import REPORT, check, find, follow_up, past
@@ -211,9 +210,6 @@ def evidence(period: str, reports: Path, form: str, known: Sequence[str] = ()) -
         raise UsageError(
             f"{period!r} is no period: {error}", "write 2026-Q4, 2026, 2026-10 or 2026-10-01..2026-12-31"
         ) from None
-    # Of a period that is not over yet, what happened until today is told.
-    today = date.fromisoformat(SystemClock().now()[:10])
-    within = replace(within, until=max(within.since, min(within.until, today)))
     rows, notes = past(reports, until=within.until.isoformat())
     todo: dict[str, Sequence[FollowUp]] = {}
     wrong: dict[str, tuple[str, ...]] = {}

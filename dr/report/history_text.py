@@ -251,6 +251,6 @@ def evident(found: Evidence) -> Iterator[Line]:
         when = (
             "never met"
             if stale.days is None
-            else f"last met {stale.last_met}, {many(stale.days, 'day')} before its end"
+            else f"last met {stale.last_met}, {many(stale.days, 'day')} before the period ends"
         )
         yield line((f"{stale.scenario}: ", "bold"), f"{when} ({many(stale.runs, 'run')})")

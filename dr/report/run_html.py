@@ -11,18 +11,19 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dr.core.events import Phase
 from dr.core.history import Row, kind_of
+from dr.core.history import row as row_of
 from dr.core.model import LEVELS
 from dr.core.recovery import Judged, Recovery
 from dr.core.timeline import Timeline, slowest
 from dr.core.whatif import Saving, slack
-from dr.report import gameday_text, run_figures, run_text
+from dr.report import gameday_text, run_figures, run_gantt, run_text
 from dr.report.console import many, pins, seconds
 from dr.report.findings import safe
 from dr.report.gameday_markdown import MARKS
-from dr.report.gameday_text import Wrong
 
 _WRONG, _SLOW, _SLACK, _EARLIER, _TARGETS = 200, 20, 20, 20, 200
 _BY = {
@@ -40,6 +41,16 @@ class Figure(Struct, frozen=True):
     value: str
     note: str = ""
     met: bool | None = None
+
+
+class Promise(Struct, frozen=True):
+    """An objective: its name, whether it was met, the comparison, how far, and the units it is about ("": all)."""
+
+    name: str
+    met: bool
+    said: str
+    margin: str
+    units: str
 
 
 def html(
@@ -63,7 +74,7 @@ def html(
         timeline=timeline,
         steps=timeline.steps,
         recovery=recovery,
-        zero=recovery.began if recovery else 0.0,
+        zero=run_gantt.counted_from(timeline, recovery),
         moments=sorted(recovery.moments.values(), key=lambda m: (m.at, m.mark)) if recovery else (),
         marks_of=MARKS,
         parted=gameday_text.measured(recovery) if recovery else (),
@@ -72,6 +83,8 @@ def html(
         slow=slowest(timeline.steps, _SLOW),
         spare=_spare(timeline),
         probed=gameday_text.probed,
+        asked=run_gantt.asked(recovery) if recovery else (),
+        summed=run_gantt.summed,
         lost=tuple(gameday_text.lost(recovery)) if recovery else (),
         targets=[t for fault in recovery.injected for t in fault.targets][:_TARGETS] if recovery else (),
         checks=sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)),
@@ -94,7 +107,7 @@ def _headline(timeline: Timeline, recovery: Recovery | None) -> dict[str, Any]:
     """Return what stands at the top: the verdict, the figures, and the sentence about what took the time."""
     said = gameday_text.verdict(timeline, recovery) if recovery else run_text.verdict(timeline)
     head, rest = said[0][0], "".join(part for part, _ in said[1:])
-    began = timeline.began
+    began, wrongs = timeline.began, gameday_text.wrong(timeline, recovery)
     return {
         "verdict": head,
         "sentence": rest,
@@ -103,17 +116,19 @@ def _headline(timeline: Timeline, recovery: Recovery | None) -> dict[str, Any]:
             recovery.announced.scenario if recovery else kind_of(timeline),
             pins(began.pins) if began else "",
             f"{began.time[:16].replace('T', ' ')} UTC" if began else "",
+            f"{'embedded cluster' if began.target.embedded else 'context'} {began.target.context}" if began else "",
         ],
         "figures": tuple(_figures(timeline, recovery)),
         "bottleneck": gameday_text.bottleneck(timeline, recovery) if recovery else "",
-        "wrongs": _wrongs(timeline, recovery),
+        "wrongs": wrongs[:_WRONG],
+        "wrong": len(wrongs),
     }
 
 
 def _figures(timeline: Timeline, recovery: Recovery | None) -> list[Figure]:
     found = []
     if recovery and recovery.injected:
-        rto = next((j for j in recovery.objectives if j.objective.kind == "rto" and not j.objective.units), None)
+        rto = next((j for j in recovery.objectives if _whole(j)), None)
         rpo = next((j for j in recovery.objectives if j.objective.kind == "rpo"), None)
         took = seconds(recovery.rta) if recovery.rta is not None else f"> {seconds(recovery.censored or 0.0)}"
         less = f"or up to {recovery.error:.2f} s less" if recovery.rta is not None and recovery.error >= 0.005 else ""
@@ -134,33 +149,48 @@ def _held(judged: Judged | None, less: str) -> str:
     return ", ".join(part for part in (wanted, less) if part)
 
 
-def _wrongs(timeline: Timeline, recovery: Recovery | None) -> Sequence[Wrong]:
-    return gameday_text.wrong(timeline, recovery)[:_WRONG]
-
-
 def _pictures(timeline: Timeline, recovery: Recovery | None, earlier: Sequence[Row]) -> dict[str, Any]:
-    on = run_figures.axis(timeline, recovery)
-    limits = [j.objective.seconds for j in recovery.objectives if not j.objective.units] if recovery else []
-    dots, limit = run_figures.dots(earlier, limits[0] if limits else None)
+    origin = run_gantt.counted_from(timeline, None)
+    on = replace(run_figures.axis(timeline, recovery), zero=run_gantt.counted_from(timeline, recovery))
+    limits = [j.objective.seconds for j in recovery.objectives if _whole(j)] if recovery else []
+    own = row_of(timeline, recovery, head="", folder="")
+    dots, limit = run_figures.dots([*earlier, own], limits[0] if limits else None)
+    lines, steps = run_figures.marks(recovery, on), timeline.steps
+
+    def pieces(index: int, row: run_figures.UnitRow) -> tuple[run_figures.Bar, ...]:
+        found = run_figures.pieces(steps[index], row.axis)
+        return (*run_gantt.waits(steps, (index,), row.axis, origin), *found)
+
     return {
         "axis": on,
         "bars": run_figures.parts(recovery) if recovery else (),
-        "lines": run_figures.marks(recovery, on),
+        "lines": lines,
+        "through": run_gantt.through(lines),
         "outages": tuple(run_figures.outages(recovery, on)),
-        "units": run_figures.units(timeline, on),
-        "pieces": lambda index, row: run_figures.pieces(timeline.steps[index], row.axis),
-        "waves": run_figures.waves(timeline.steps),
+        "units": [
+            (row, (*run_gantt.waits(steps, row.steps, on, origin), *row.bars))
+            for row in run_figures.units(timeline, on)
+        ],
+        "pieces": pieces,
+        "waves": run_figures.waves(steps),
         "dots": dots,
         "limit": limit,
+        "timed": own.rta is not None or own.censored is not None,
+        "promised": limits[0] if limits else None,
     }
 
 
-def _objectives(recovery: Recovery) -> list[tuple[str, bool, str, str]]:
-    """Return each objective: its name, whether it was met, the comparison, and the units it is about."""
-    units = [", ".join(j.objective.units) for j in recovery.objectives]
+def _whole(judged: Judged) -> bool:
+    """Return whether an objective is about the time of the whole."""
+    return judged.objective.kind == "rto" and not judged.objective.units
+
+
+def _objectives(recovery: Recovery) -> list[Promise]:
+    """Return the objectives in order; where nothing was promised of the whole, its time comes first."""
     said = list(gameday_text.objectives(recovery))
-    units = [""] * (len(said) - len(units)) + units
-    return [(label, met, compared, of) for (label, met, compared), of in zip(said, units, strict=True)]
+    known = [(run_gantt.margin(j), ", ".join(j.objective.units)) for j in recovery.objectives]
+    known = [("–", "")] * (len(said) - len(known)) + known
+    return [Promise(*first, *rest) for first, rest in zip(said, known, strict=True)]
 
 
 def _spare(timeline: Timeline) -> list[tuple[int, float]]:

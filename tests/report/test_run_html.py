@@ -34,12 +34,18 @@ from dr.core.model import Ref, Strength
 from dr.core.recovery import recovery
 from dr.core.timeline import fold
 from dr.core.whatif import savings
-from dr.report.run_figures import parts
+from dr.report.run_figures import Axis, parts
+from dr.report.run_gantt import Asked, asked, margin, waits
 from dr.report.run_html import html
 from tests.report.sample import HOSTILE
 from tests.report.test_gameday_reports import OUTCOMES, UNHURRIED, gameday, measure
+from tests.report.test_run_reports import run
 
 ALWAYS = {"real"}
+ORDER = (
+    *("wrong", "marks", "objectives", "course", "chain", "waves", "blame", "experiment", "data", "checks"),
+    *("earlier", "real"),
+)
 # What each run's page has beside that, by the sections' names.
 SECTIONS = {
     "met": {"marks", "objectives", "course", "chain", "waves", "blame", "experiment", "data", "checks"},
@@ -67,8 +73,12 @@ class _Page(HTMLParser):
         self.text += data
 
     @property
+    def ordered(self) -> list[str]:
+        return [str(attributes.get("id")) for tag, attributes in self.tags if tag == "section"]
+
+    @property
     def sections(self) -> set[str]:
-        return {str(attributes.get("id")) for tag, attributes in self.tags if tag == "section"}
+        return set(self.ordered)
 
 
 def page(events: Sequence[AnyEvent], *earlier: Row) -> bytes:
@@ -113,6 +123,7 @@ def long(count: int, outcome: str = "passed") -> list[AnyEvent]:
 def test_a_page_has_every_section_that_its_run_has_something_for(outcome: str) -> None:
     found = _Page(page(gameday(outcome)))
     assert found.sections == ALWAYS | SECTIONS[outcome]
+    assert found.ordered == [name for name in ORDER if name in found.sections]
     assert _Page(page(gameday(outcome), *rows(2))).sections == found.sections | {"earlier"}
 
 
@@ -140,6 +151,83 @@ def test_the_time_of_a_run_that_was_given_up_is_all_there() -> None:
 
 def test_what_halving_a_link_saves_stands_beside_it() -> None:
     assert "halving it saves" in _Page(page(gameday())).text
+
+
+def test_every_time_of_a_restore_counts_from_the_moment_that_its_page_names() -> None:
+    content = html(fold(run()), None).decode()
+    assert "seconds since the restore began" in content
+    assert re.findall(r"<span>([\d.]+) s</span></summary>", content) == ["0.30", "2.60"]
+    assert re.findall(r'<td class="n">([\d.]+)<td class="n">[\d.]+<td class="n">[\d.–]+<td><svg', content) == [
+        "0.00",
+        "0.10",
+        "0.50",
+    ]
+    assert re.findall(r'<span class="n">@([\d.]+) s', content) == ["0.30", "0.10", "0.00"]
+    assert re.findall(r'y="11">([^<]*)', content)[0] == "0s"
+
+
+def test_a_step_that_could_have_been_sent_earlier_is_seen_to_wait() -> None:
+    steps = fold(run()).steps
+    (bar,) = waits(steps, [2], Axis(4.0, 7.0, 4.0), 4.0)
+    assert (bar.kind, bar.x, bar.wide) == ("wait", 10.0, 6.67)
+    assert waits(steps, [1], Axis(4.0, 7.0, 4.0), 4.0) == ()
+    assert [b.x for b in waits(steps, [0, 1, 2], Axis(2.0, 7.0, 4.0), 3.0)] == [20.0, 46.0]
+
+
+@pytest.mark.parametrize(("outcome", "said"), [("met", "14m29s to spare"), ("late", "8.2s too much"), ("lost", "–")])
+def test_how_far_an_objective_was_met_or_missed_is_told(outcome: str, said: str) -> None:
+    _, found = measure(gameday(outcome))
+    assert said in [margin(judged) for judged in found.objectives]
+    assert said in _Page(page(gameday(outcome))).text
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_no_answer_of_a_probe_is_counted_twice_or_left_out(outcome: str) -> None:
+    _, found = measure(gameday(outcome))
+    for probe, told in zip(found.probes, asked(found), strict=True):
+        assert sum(part.times for part in told) == probe.asked
+        assert told[1].failed + told[2].failed == probe.failed
+    if outcome == "met":
+        assert asked(found)[0] == (Asked(9, 0), Asked(31, 31), Asked(5, 0))
+
+
+def test_more_that_went_wrong_than_is_shown_is_counted() -> None:
+    events = gameday()
+    odd = [Differs(45.0, Ref("v1", "ConfigMap", "shop", f"c{n}"), "extra", "", "", "") for n in range(230)]
+    text = _Page(page([*events[:-1], *odd, events[-1]])).text
+    assert "What went wrong 230" in text
+    assert "30 more in report.json" in text
+
+
+def test_the_run_itself_stands_beside_the_earlier_ones() -> None:
+    tags = _Page(page(gameday(), *rows(4))).tags
+    circles = [str(attributes["class"]) for tag, attributes in tags if tag == "circle"]
+    assert len(circles) == 5
+    assert [name.endswith(" own") for name in circles] == [False] * 4 + [True]
+
+
+def test_a_run_without_a_time_is_not_drawn_as_one_of_the_earlier_ones() -> None:
+    content = page(gameday("not begun"), *rows(4)).decode()
+    assert content.count("<circle") == 4
+    assert ' own"' not in content
+    assert "this run is the large one" not in content
+
+
+def test_who_cannot_see_a_bar_hears_what_it_shows() -> None:
+    content = page(gameday("lost")).decode()
+    assert "<title>data: sent from 2.5 s, failed</title>" in content
+    assert "<title>front: still down</title>" in content
+    tags = _Page(content.encode()).tags
+    assert all(
+        attributes.get("role") or attributes.get("aria-hidden") for tag, attributes in tags if _outer(tag, attributes)
+    )
+    heads = [attributes for tag, attributes in tags if tag == "th"]
+    assert heads
+    assert all("scope" in attributes for attributes in heads)
+
+
+def _outer(tag: str, attributes: dict[str, str | None]) -> bool:
+    return tag == "svg" and attributes.get("class") != "through"
 
 
 def test_a_difference_from_git_is_told() -> None:
@@ -250,6 +338,16 @@ def test_thousands_of_objects_open_scroll_and_are_found(browser: Browser, tmp_pa
     opened.page.fill("#find input", f"service-{count - 1}")
     opened.page.wait_for_selector("#find output:has-text('1 found')", timeout=60_000)
     assert opened.page.locator(".steps tbody tr:visible").count() == 1
+    assert opened.complaints == []
+    opened.context.close()
+
+
+def test_all_units_open_and_close_at_once(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, tmp_path / "r.html", page(gameday()))
+    opened.page.click("text=Open all")
+    assert opened.page.locator(".gantt details[open]").count() == 3
+    opened.page.click("text=Close all")
+    assert opened.page.locator(".gantt details[open]").count() == 0
     assert opened.complaints == []
     opened.context.close()
 

@@ -1,5 +1,5 @@
 "use strict";
-// Comfort only: a filter over the objects, and all of them open on paper.
+// Comfort only: a filter over the objects, all of them opened at once, and all of them open on paper.
 const units = [...document.querySelectorAll(".gantt details")];
 const find = document.getElementById("find");
 if (find && units.length) {
@@ -26,6 +26,13 @@ if (find && units.length) {
   input.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(look, 120);
+  });
+  const all = find.querySelector("button");
+  all.addEventListener("click", () => {
+    const open = all.getAttribute("aria-pressed") !== "true";
+    all.setAttribute("aria-pressed", open);
+    all.textContent = open ? "Close all" : "Open all";
+    for (const unit of units) unit.open = open;
   });
   find.hidden = false;
 }
