@@ -94,6 +94,7 @@ class Opened:
             viewport={"width": 1280, "height": 800},
         )
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(120_000)  # a busy machine is no fault of the page
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))

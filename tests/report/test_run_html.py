@@ -265,6 +265,7 @@ class Opened:
         file.write_bytes(content)
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(120_000)  # a busy machine is no fault of the page
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
