@@ -1,6 +1,6 @@
 """The Kubernetes API over HTTP: kubeconfig contexts and a client that fits the engine's port."""
 
 from dr.adapters.kube.access import Access, contexts, from_kubeconfig, kubeconfig
-from dr.adapters.kube.client import Kube
+from dr.adapters.kube.client import Kube, words
 
-__all__ = ["Access", "Kube", "contexts", "from_kubeconfig", "kubeconfig"]
+__all__ = ["Access", "Kube", "contexts", "from_kubeconfig", "kubeconfig", "words"]

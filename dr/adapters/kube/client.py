@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -289,7 +290,13 @@ def _refused(status: int, content: bytes, wait: str, body: Body | None = None) -
     return ApiError(cause, status=status, reason=reason, heals=heals, delay=delay)
 
 
+def words(error: BaseException) -> str:
+    """Return the system's own words for an error where it has some: "Connection refused"."""
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else str(error) or type(error).__name__
+
+
 def _unreachable(access: Access, error: BaseException) -> ApiError:
-    what = str(error) or type(error).__name__
+    what = words(error)
     remedy = f'check that the cluster of context "{access.context}" is up and that this machine can reach it'
     return ApiError(f"{access.server} cannot be reached: {what}", heals=True, reason="Unreachable", remedy=remedy)

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from dr.adapters.kube import Access, Kube, kubeconfig
+from dr.adapters.kube import Access, Kube, kubeconfig, words
 from dr.core.body import get, items, mapping, text
 from dr.core.errors import ApiError
 from dr.core.gameday import Command, Http, KubernetesProbe, Probe, Prometheus, Tcp
@@ -65,7 +65,7 @@ class Asker:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise Refused("its URL is none") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Refused(_said(error)) from None
+            raise Refused(words(error)) from None
 
     async def _ask(self, probe: Probe) -> None:
         match probe:
@@ -106,12 +106,6 @@ class Asker:
         if process.returncode:
             raise Refused(f"{argv[0]} ended with {process.returncode}")
         return said.decode(errors="replace")
-
-
-def _said(error: Exception) -> str:
-    """Return the system's own words for an error where it has some."""
-    number = getattr(error, "errno", None) or 0
-    return os.strerror(number) if number > 0 else str(error) or type(error).__name__
 
 
 async def _get(url: str, ca: str = "", **query: str) -> tuple[int, bytes]:
