@@ -163,7 +163,8 @@ def critical_chain(run: str, reports: Path, form: str) -> Answer:
     """Answer `dr report critical-chain`: the chain that decided the end, and what halving each link would save."""
     from dr.core.whatif import savings
 
-    timeline = told(find(run, reports)).timeline
+    found = told(find(run, reports))
+    timeline = found.timeline
     saved = {saving.step: saving.saved for saving in savings(timeline.steps, _origin(timeline))}
     if form == "json":
         links = [
@@ -176,7 +177,8 @@ def critical_chain(run: str, reports: Path, form: str) -> Answer:
             for link in timeline.chain
         ]
         return Answer(content=encode({"schema": SCHEMA_VERSION, "chain": links}))
-    return Answer(tuple(history_text.chained(timeline, saved)))
+    since = found.recovery.began if found.recovery else 0.0
+    return Answer(tuple(history_text.chained(timeline, saved, since)))
 
 
 def verify(run: str, reports: Path, form: str) -> Answer:

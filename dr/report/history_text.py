@@ -201,15 +201,18 @@ def _blame(step: StepTime) -> Line:
     )
 
 
-def chained(timeline: Timeline, saved: Mapping[int, float]) -> Iterator[Line]:
-    """Yield the chain that decided the end, last first; `saved`: seconds saved were a step's time halved."""
+def chained(timeline: Timeline, saved: Mapping[int, float], since: float) -> Iterator[Line]:
+    """Yield the chain that decided the end, last first; `saved`: seconds saved were a step's time halved.
+
+    `since`: the second of the run that people count from, the fault's.
+    """
     for link in reversed(timeline.chain):
         step = timeline.steps[link.step].step
         parts = f"queued {seconds(link.queued)}, applied {seconds(link.applying)}, ready {seconds(link.becoming)}"
         what_if = f"; halving it saves {seconds(saved[link.step])}" if saved.get(link.step, 0.0) > 0 else ""
         yield line(
             f"{step.ref} ",
-            (f"@{seconds(link.at)} +{seconds(link.took)}", "cyan"),
+            (f"@{seconds(link.at - since)} +{seconds(link.took)}", "cyan"),
             (f"  {step.where}  ({parts}{what_if})", "dim"),
         )
     if not timeline.chain:
