@@ -37,12 +37,17 @@
 
   // Draw: what lies in and around the window, again when it moves out of that or becomes readable.
   const units = decode("units"), views = {units, objects: decode("objects", units.nodes)};
-  let view, scale = 1, panX = 0, panY = 0, region, picked, from, hits = [], hit = -1, elements = new Map();
+  let view, scale = 1, labelled = 0, panX = 0, panY = 0, region, picked, from, hits = [], hit = -1, elements = new Map();
   let needs = new Set(), needed = new Set(), scheduled = false, leaving = false;
   const shown = {};
   const schedule = stale => {
     if (stale) region = null;
-    if (!scheduled) scheduled = Boolean(requestAnimationFrame(() => { scheduled = false; frame(); }));
+    if (scheduled) return;
+    scheduled = true;
+    // Where no frame comes, as in a window that nobody sees, it is drawn all the same.
+    const draw = () => { if (scheduled) { scheduled = false; frame(); } };
+    requestAnimationFrame(draw);
+    setTimeout(draw, 250);
   };
   const stage = () => ({width: svg.clientWidth - (panel.hidden ? 0 : panel.offsetWidth), height: svg.clientHeight});
   const rounded = value => Math.round(value * 1000) / 1000;
@@ -53,11 +58,8 @@
     $("depths").setAttribute("transform", `translate(0 ${rounded(-panY / scale)})`);
     const [x0, y0] = [-panX / scale, -panY / scale], [w, h] = [svg.clientWidth / scale, svg.clientHeight / scale];
     const near = scale >= READABLE, r = region;
-    if (!r || near !== r.near || scale !== r.scale) labels();
-    if (r && near === r.near && x0 >= r.x0 && y0 >= r.y0 && x0 + w <= r.x1 && y0 + h <= r.y1 && scale < 3 * r.scale) {
-      r.scale = scale;
-      return;
-    }
+    if (!r || near !== r.near || scale !== labelled) labels();
+    if (r && near === r.near && x0 >= r.x0 && y0 >= r.y0 && x0 + w <= r.x1 && y0 + h <= r.y1 && scale < 3 * r.scale) return;
     region = {near, scale, x0: x0 - w / 4, y0: y0 - h / 4, x1: x0 + 1.25 * w, y1: y0 + 1.25 * h};
     boxes(near);
     lines();
@@ -66,6 +68,7 @@
   const inside = (x0, y0, x1, y1) => x1 >= region.x0 && x0 <= region.x1 && y1 >= region.y0 && y0 <= region.y1;
 
   function labels() {
+    labelled = scale;
     const every = Math.ceil(26 / ((W + LANE) * scale));
     const strip = make("rect", {class: "strip", x: -1e5, y: 0, width: 2e5, height: rounded(24 / scale)});
     $("depths").replaceChildren(strip, ...view.layers.filter(layer => layer.depth % every === 0).map(layer => {
