@@ -14,12 +14,11 @@ from msgspec import Struct
 from dr.core.events import Objective, PlannedProbe
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Where
+from dr.core.shape import misfits
 
 RECOVERIES = ("observe", "restore", "runbook", "snapshot")
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
-_PLACE = re.compile(r"(.*) - at `\$\.?(.*)`")
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 class Duration(float):
@@ -296,7 +295,7 @@ def parse(document: Document, file: str) -> tuple[Gameday | None, tuple[Diagnost
     if not isinstance(body, dict):
         where = Where(file, document.line)
         return None, (Diagnostic(where, "gameday", Level.ERROR, file, "is no mapping", "`dr gameday init` writes one"),)
-    errors = list(_shape(body))
+    errors = list(misfits(body, Gameday, hook))
     gameday = None if errors else msgspec.convert(body, Gameday, dec_hook=hook)
     if gameday:
         errors = list(sense(gameday))
@@ -313,25 +312,6 @@ def parse(document: Document, file: str) -> tuple[Gameday | None, tuple[Diagnost
         for path, cause in errors
     )
     return (None if found else gameday), found
-
-
-def _shape(body: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield each field that is unknown, missing or of the wrong type: one error for each top-level field."""
-    fields = {field.encode_name: field for field in msgspec.structs.fields(Gameday)}
-    for name in body.keys() - fields.keys():
-        yield (name,), f"there is no field `{name}`; there are {', '.join(fields)}"
-    for name, field in fields.items():
-        if name not in body:
-            if field.required:
-                yield (), f"`{name}` is missing"
-            continue
-        try:
-            msgspec.convert(body[name], field.type, dec_hook=hook)
-        except (msgspec.ValidationError, ValueError) as error:
-            found = _PLACE.fullmatch(str(error))
-            cause, below = found.groups() if found else (str(error), "")
-            steps = tuple(word or int(number) for word, number in _STEP.findall(below) if word != "...")
-            yield (name, *steps), cause
 
 
 def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dr.core.chaos import Restored, Said
 from dr.core.events import Event, Target
+from dr.core.forklift import Traffic
 from dr.core.model import Body, Diagnostic, Pin, Ref
 from dr.core.overlay import Overlay, Rendered
 from dr.core.source import Entry
@@ -180,3 +181,86 @@ class Chaos(Protocol):
 
     async def undo(self) -> tuple[Restored, ...]:
         """Take back what the method did and what is still recorded as not undone; what fails is told, not raised."""
+
+
+class Counted(Struct, frozen=True):
+    """What a store holds: rows by table, and a checksum of each table's content ("" where none can be made)."""
+
+    rows: dict[str, int] = {}
+    checksums: dict[str, str] = {}
+
+
+class State(Protocol):
+    """State that git does not have, on its way to another cluster. Sides are "from" and "to".
+
+    Every method may be called again after it was interrupted at any point, and then does what is left to do. Each
+    raises ToolError, with what to do about it.
+    """
+
+    @property
+    def follows(self) -> bool:
+        """Whether the copy follows what is written meanwhile, also on the way back."""
+
+    async def copy(self) -> None:
+        """Bring the data to the new side; the old one is only read, and goes on taking writes."""
+
+    async def count(self, side: str) -> Counted:
+        """Return what a side holds."""
+
+    async def freeze(self, side: str) -> None:
+        """Have a side take no writes any more; returns once none is under way."""
+
+    async def thaw(self, side: str) -> None:
+        """Have a side take writes again."""
+
+    async def settle(self, side: str) -> None:
+        """Return once the other side has everything that a frozen `side` has."""
+
+    async def turn(self, side: str) -> None:
+        """Have the other side follow `side` from now on, which is about to take the writes. Both are frozen or idle."""
+
+    async def end(self) -> None:
+        """Take away what was made for following: the old side is about to go."""
+
+
+class Survey(Protocol):
+    """A cluster that is only read, whole. Every method raises ApiError."""
+
+    async def identity(self) -> Target:
+        """Return who this cluster is."""
+
+    async def kinds(self) -> tuple[Api, ...]:
+        """Return every kind that can be listed, in the version that the server prefers."""
+
+    def pages(self, api: Api, *, whole: bool = False) -> AsyncIterator[list[Body]]:
+        """Yield all objects of a kind, some hundred at a time; of Secrets the names only, unless `whole`."""
+
+    async def issuer(self) -> str:
+        """Return who signs the tokens of service accounts, "" where that may not be read."""
+
+
+class Steering(Protocol):
+    """Moves users' traffic."""
+
+    async def tell(self, hook: Traffic, weight: int, side: str) -> None:
+        """Tell one hook: `weight` percent to the new cluster, writes to `side`. Raises ToolError."""
+
+
+class Onlooker(Protocol):
+    """Asks as a user does."""
+
+    async def ask(self) -> str:
+        """Return who answered one question: from, to, or "" when nobody did."""
+
+
+class Scaling(Protocol):
+    """A cluster whose workloads are stopped and started. Every method raises ApiError."""
+
+    async def get(self, ref: Ref) -> Body | None:
+        """Return an object, or None."""
+
+    async def list(self, api_version: str, kind: str) -> tuple[Body, ...]:
+        """Return all objects of a kind; raises ApiError (`NoMatch`) where it is not served."""
+
+    async def patch(self, ref: Ref, body: Body) -> Body:
+        """Merge `body` into an object."""
