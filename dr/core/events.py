@@ -330,6 +330,110 @@ class Confirmed(Event, frozen=True):
     note: str = ""
 
 
+class Moving(Event, frozen=True, kw_only=True):
+    """A forklift is planned: from which cluster to which, and in which steps users follow."""
+
+    old: Target
+    new: Target
+    steps: tuple[int, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+class Stage(Event, frozen=True):
+    """A stage of a forklift begins; `time` is wall time (UTC, ISO 8601)."""
+
+    stage: str
+    time: str
+
+
+class Staged(Event, frozen=True):
+    """A stage of a forklift is over. `outcome`: passed, failed, interrupted or returned; `cause`: why not passed."""
+
+    stage: str
+    outcome: str
+    time: str
+    cause: str = ""
+
+
+class Carried(Event, frozen=True):
+    """Something was done to data that moves: `what` (copy, freeze, settle, compare, turn, thaw, end), begun at `began`.
+
+    `before` and `after` are the rows of the old side and the new one, by table; `same`: they and the checksums are.
+    """
+
+    data: str
+    what: str
+    began: float
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    same: bool | None = None
+    cause: str = ""
+
+
+class Steered(Event, frozen=True):
+    """Traffic was told to go to the new cluster by `weight` percent, from `began` on.
+
+    `samples` questions of users were looked at, of which the new cluster answered `share` percent; `cause`: what is
+    wrong with that, or with the hook.
+    """
+
+    weight: int
+    began: float
+    samples: int = 0
+    share: float = 0.0
+    cause: str = ""
+
+
+class Switched(Event, frozen=True):
+    """Writes are taken by `side` from now on: from or to."""
+
+    side: str
+
+
+class Returned(Event, frozen=True):
+    """Users are served by the old cluster again: decided at `began`, seen at `at`; `left`: what could not go back."""
+
+    began: float
+    cause: str
+    left: str = ""
+
+
+class Parity(Event, frozen=True):
+    """An object differs between the clusters of a move; `drifted` is the side that left git, `allowed` by the file."""
+
+    ref: Ref
+    path: str
+    old: str
+    new: str
+    drifted: str = ""
+    allowed: bool = False
+
+
+class Twinned(Event, frozen=True):
+    """So many objects were compared between both clusters."""
+
+    objects: int
+
+
+class Drained(Event, frozen=True):
+    """A workload of the old cluster was stopped, which had so many replicas."""
+
+    ref: Ref
+    replicas: int
+
+
+class CameBack(Event, frozen=True):
+    """What a unit comes back at: the last commit that changed it, who made it, and what its message says."""
+
+    unit: str
+    commit: str
+    time: str
+    author: str
+    subject: str
+    artifact: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
+
+
 class Ended(Event, frozen=True, kw_only=True):
     """A run is over. `outcome`: passed, failed or interrupted; `verified` counts the objects compared with git."""
 
@@ -363,6 +467,17 @@ AnyEvent = (
     | Marked
     | Moved
     | Confirmed
+    | Moving
+    | Stage
+    | Staged
+    | Carried
+    | Steered
+    | Switched
+    | Returned
+    | Parity
+    | Twinned
+    | Drained
+    | CameBack
     | Ended
 )
 

@@ -234,6 +234,14 @@ def _quantity(value: Any) -> Fraction:
     return Fraction(number.rstrip(".") + (exponent or "")) * _SCALE[unit or ""]
 
 
+def quantity(value: object) -> float:
+    """Return the number that a Quantity says; 0 for what is none."""
+    try:
+        return float(_quantity(value))
+    except (TypeError, ValueError):
+        return 0.0
+
+
 def _duration(value: Any) -> Fraction:
     """Return the nanoseconds of a duration as Go's time.ParseDuration reads it."""
     if _DURATION.fullmatch(value) is None:

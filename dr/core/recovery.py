@@ -187,7 +187,7 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         for index, probe in enumerate(announced.probes)
         if fault and index in survived
     )
-    judged = tuple(_judged(objective, rta, error, losses, units, fault) for objective in announced.objectives)
+    judged = tuple(_judged(objective, rta, error, losses, units, fault, probes) for objective in announced.objectives)
     aborted = tuple(e for e in told if isinstance(e, Aborted))
     return Recovery(
         announced,
@@ -307,9 +307,16 @@ def _judged(
     losses: Sequence[Loss],
     units: Sequence[UnitTime],
     fault: Injected | None,
+    probes: Sequence[ProbeTime],
 ) -> Judged:
     actual: float | None
-    if objective.kind == "rpo":
+    if objective.kind == "downtime":
+        down = [probe.downtime for probe in probes]
+        actual = None if fault is None or None in down else max((d for d in down if d is not None), default=0.0)
+        error = max((probe.error for probe in probes), default=0.0)
+    elif objective.kind == "lost":
+        actual, error = (float(sum(item.lost for item in losses)) if losses else None), 0.0
+    elif objective.kind == "rpo":
         values = [item.rpa for item in losses]
         actual = None if not values or None in values else max(value for value in values if value is not None)
         error = max((item.error for item in losses), default=0.0)

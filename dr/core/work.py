@@ -118,6 +118,29 @@ def select(done: Assignment, only: Collection[str], start: str) -> Assignment:
     return _reduced(done, sorted(kept))
 
 
+def behind(done: Assignment, refs: Collection[Ref]) -> Assignment:
+    """Return the same restore in which everything that uses one of some objects waits until it is ready.
+
+    A use at run time is no reason to wait as a rule: who calls a database that is not there yet calls again. But one
+    that is there, and has not its data yet, answers, and wrongly. `refs`: their API versions do not matter.
+    """
+    wanted = {(ref.kind, ref.namespace, ref.name) for ref in refs}
+    found = {i for i, s in enumerate(done.steps) if (s.ref.kind, s.ref.namespace, s.ref.name) in wanted}
+    if not found:
+        return done
+    steps = tuple(
+        replace(
+            step,
+            strengths=tuple(
+                Strength.READY if before in found else strength
+                for before, strength in zip(step.after, step.strengths, strict=True)
+            ),
+        )
+        for step in done.steps
+    )
+    return Assignment(steps, done.work, done.converted)
+
+
 def _reduced(done: Assignment, kept: Sequence[int]) -> Assignment:
     place = {old: new for new, old in enumerate(kept)}
     steps = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -53,6 +53,16 @@ class Outcome(Struct, frozen=True):
         return not self.failed and not self.skipped
 
 
+class Gates(Struct, frozen=True):
+    """What else must be done before a step is applied, or once its object is ready and before anything that needs it.
+
+    By the step's index. Each returns what went wrong, "" if nothing, and takes the time that it takes.
+    """
+
+    before: Mapping[int, Callable[[], Awaitable[str]]] = {}
+    after: Mapping[int, Callable[[], Awaitable[str]]] = {}
+
+
 class Restore:
     """One restore; everything is recorded before the next thing is done."""
 
@@ -62,7 +72,10 @@ class Restore:
         cluster: Cluster,
         recorder: Recorder,
         settings: Settings,
+        gates: Gates = Gates(),  # noqa: B008 - frozen
     ) -> None:
+        self._gates = gates
+        self._gated: set[int] = set()
         self._steps: Sequence[PlannedStep] = assignment.steps
         self._work = assignment.work
         self._cluster = cluster
@@ -161,6 +174,11 @@ class Restore:
 
     async def _apply(self, step: int) -> None:
         work, loop = self._work[step], asyncio.get_running_loop()
+        if (gate := self._gates.before.get(step)) and step not in self._gated:
+            self._gated.add(step)
+            if cause := await gate():
+                self._fail(step, cause)
+                return
         if step not in self._began:
             self._began[step] = self._clock.monotonic()
             self._emit(Started(self._at, step))
@@ -221,7 +239,9 @@ class Restore:
             return verdict
         if verdict.state is State.CURRENT:
             lacking = [made for made in self._work[step].makes if _key(made) not in self._present]
-            if not lacking:
+            if not lacking and step in self._gates.after:
+                self._pass(step)
+            elif not lacking:
                 self._settle(step)
             else:
                 self._wait(step, f"{lacking[0]} is not made yet")
@@ -230,6 +250,22 @@ class Restore:
         else:
             self._wait(step, verdict.message)
         return verdict
+
+    def _pass(self, step: int) -> None:
+        """Have a gate's work done, for which the step's own time does not count; then the step is ready."""
+        if step in self._gated or not self._tasks:
+            return
+        self._gated.add(step)
+        if timer := self._timers.pop(step, None):
+            timer.cancel()
+        self._tasks.create_task(self._through(step))
+
+    async def _through(self, step: int) -> None:
+        self._wait(step, "its data is on the way")
+        if cause := await self._gates.after[step]():
+            self._fail(step, cause)
+        elif step not in self._ends:
+            self._settle(step)
 
     def _settle(self, step: int) -> None:
         self._ends[step] = "ready"

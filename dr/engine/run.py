@@ -14,7 +14,7 @@ from dr.engine.lock import kept, same_cluster
 from dr.engine.ports import Cluster
 from dr.engine.preflight import UNREAD, preflight
 from dr.engine.recorder import Recorder
-from dr.engine.restore import Outcome, Restore, Settings
+from dr.engine.restore import Gates, Outcome, Restore, Settings
 from dr.engine.verify import verify
 
 _PATIENCE = 15.0
@@ -48,11 +48,13 @@ async def run(
     force: bool = False,
     compare: bool = True,
     part: bool = False,
+    gates: Gates = Gates(),  # noqa: B008 - frozen
 ) -> Result:
     """Check, restore and verify, holding the cluster's Lease.
 
     `applied`: what an interrupted run has done already. `force`: restore in spite of preflight errors, as a rehearsal
-    does to see what comes of them. `compare`: verify at the end. `part`: a longer run goes on after it.
+    does to see what comes of them. `compare`: verify at the end. `part`: a longer run goes on after it. `gates`: what
+    else is done on the way.
     Raises LockError, ApiError, StoreError.
     """
     same_cluster(began.target, await cluster.identity())
@@ -67,7 +69,7 @@ async def run(
     differences: tuple[Differs, ...] = ()
     async with kept(cluster, began.run, recorder.clock):
         recorder.enter(Phase.RESTORE)
-        outcome = await Restore(assignment, cluster, recorder, settings).run(applied)
+        outcome = await Restore(assignment, cluster, recorder, settings, gates).run(applied)
         recorder.leave(Phase.RESTORE)
         if compare:
             recorder.enter(Phase.VERIFY)

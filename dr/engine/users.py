@@ -1,0 +1,88 @@
+"""What users see of a move: outside probes that are heard all through, and that say when it has gone wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from dr.core.errors import ToolError
+from dr.core.events import PlannedProbe, Probed
+from dr.engine.ports import Answer, Probes
+from dr.engine.recorder import Recorder
+
+
+class _Seen(Struct):
+    """A probe as it stands: since when it fails (its first failing question), and how many passes in a row it has."""
+
+    failing: float | None = None
+    cause: str = ""
+    row: int = 0
+    at: float = 0.0
+
+
+class Users:
+    """Hears probes. `limit`: seconds that one may fail; `consecutive`: passes in a row that count as well."""
+
+    def __init__(
+        self, planned: Sequence[PlannedProbe], probes: Probes, recorder: Recorder, limit: float, consecutive: int
+    ) -> None:
+        self._planned = planned
+        self._probes = probes
+        self._recorder = recorder
+        self._limit = limit
+        self._consecutive = consecutive
+        self._seen = [_Seen() for _ in planned]
+        self._news = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Hear every answer; raises ToolError when nobody asks any more."""
+        async for answer in self._probes.samples():
+            self._take(answer)
+        raise ToolError("the probes have stopped", "see the run's log, then go on with --resume")
+
+    def _take(self, answer: Answer) -> None:
+        since, seen = self._recorder.since, self._seen[answer.probe]
+        began, at = since(answer.began), since(answer.at)
+        self._recorder.emit(Probed(at, answer.probe, answer.passed, began, answer.cause, answer.number))
+        if answer.passed:
+            seen.failing, seen.row = None, seen.row + 1
+        else:
+            seen.failing = began if seen.failing is None else seen.failing
+            seen.row, seen.cause = 0, answer.cause
+        seen.at = at
+        self._news.set()
+
+    def forgive(self) -> None:
+        """Count failures from now on: what was failing was meant to."""
+        for seen in self._seen:
+            seen.failing, seen.row = None, 0
+
+    @property
+    def trouble(self) -> str:
+        """What has failed for longer than it may, "" if nothing."""
+        for probe, seen in zip(self._planned, self._seen, strict=True):
+            if seen.failing is not None and seen.at - seen.failing > self._limit:
+                return f"{probe.name} fails for {seen.at - seen.failing:.1f} s: {seen.cause}"
+        return ""
+
+    @property
+    def well(self) -> bool:
+        """Whether every probe passes, and has often enough."""
+        return all(seen.row >= self._consecutive for seen in self._seen)
+
+    @property
+    def failing(self) -> str:
+        """Every probe that does not pass, and why."""
+        return "; ".join(
+            f"{probe.name}: {seen.cause or 'it does not pass often enough'}"
+            for probe, seen in zip(self._planned, self._seen, strict=True)
+            if seen.row < self._consecutive
+        )
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds of what was heard."""
+        while not holds():
+            self._news.clear()
+            await self._news.wait()
