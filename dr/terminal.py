@@ -62,6 +62,16 @@ def confirm(context: str) -> None:
         raise UsageError("that is not its name; nothing was changed", "type the context's name, or give --yes")
 
 
+def given(name: str) -> Callable[[str], None]:
+    """Return what takes a name that was typed on the command line; it raises UsageError for any other cluster."""
+
+    def confirm(context: str) -> None:
+        if name != context:
+            raise UsageError(f'the cluster is "{context}", not "{name}"; nothing was changed', "type its name")
+
+    return confirm
+
+
 def question(prompt: str, default: str) -> str:
     """Ask for a line, with a default; where nobody can be asked the default is the answer."""
     import click

@@ -10,6 +10,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("dr", deadline=None)
+settings.load_profile("dr")
 
 # Each commit is a file's content by path; None removes the file.
 Commit = Mapping[str, str | bytes | None]

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from dr.core import jsontext, scalars
 from dr.core.entangled import Entangled, Entry, extent, merged
-from dr.core.model import Document
+from dr.core.model import Body, Document
 from dr.core.source import Parsed, Problem
 from dr.core.templates import has_action, without_actions
 
@@ -73,6 +73,11 @@ def parse(data: bytes) -> Parsed:
         if failure:
             problems.append(_template(text, failure) or failure)
     return Parsed(tuple(documents), tuple(problems))
+
+
+def written(body: Body) -> str:
+    """Return an object as YAML, its fields in their order."""
+    return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
 
 
 def _read(data: bytes) -> tuple[list[Document], list[Problem], Problem | None]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from dr.adapters import history
 from dr.adapters.store import events, head
 from dr.core.history import Row, row
+from dr.core.move import Move, judged, move
 from dr.core.recovery import Recovery, recovery
 from dr.core.timeline import Timeline, fold
 
@@ -19,13 +20,15 @@ class Finished(Struct, frozen=True):
     timeline: Timeline
     recovery: Recovery | None
     row: Row
+    move: Move | None = None
 
 
 def told(folder: Path) -> Finished:
     """Return what a run's events tell; raises StoreError."""
     found = events(folder)
-    timeline, measured = fold(found), recovery(found)
-    return Finished(timeline, measured, row(timeline, measured, head=head(folder), folder=folder.name))
+    timeline, moved = fold(found), move(found)
+    measured = judged(moved) if moved else recovery(found)
+    return Finished(timeline, measured, row(timeline, measured, head=head(folder), folder=folder.name), moved)
 
 
 def write(folder: Path, *, record: bool = True) -> Finished:
@@ -38,7 +41,7 @@ def write(folder: Path, *, record: bool = True) -> Finished:
     found = told(folder)
     earlier = history.rows(folder.parent, found.row.scenario)
     rows = (*(r for r in earlier if r.run != found.row.run), found.row)
-    for name, content in written(found.timeline, found.recovery, rows).items():
+    for name, content in written(found.timeline, found.recovery, rows, found.move).items():
         (folder / name).write_bytes(content)
     if record:
         history.add(folder.parent, found.row)

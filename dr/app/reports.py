@@ -20,10 +20,21 @@ from dr.core.evidence import evidence as evidence_of
 from dr.core.evidence import period as period_of
 from dr.core.gameday import FollowUp
 from dr.core.history import Row
+from dr.core.move import Move
 from dr.core.recovery import Recovery
 from dr.core.timeline import Timeline
 from dr.report import evidence as evidence_report
-from dr.report import gameday_junit, gameday_markdown, gameday_text, history_text, run_junit, run_markdown, run_text
+from dr.report import (
+    gameday_junit,
+    gameday_markdown,
+    gameday_text,
+    history_text,
+    move_markdown,
+    move_text,
+    run_junit,
+    run_markdown,
+    run_text,
+)
 from dr.report.console import line
 from dr.report.data import SCHEMA_VERSION, encode
 from dr.report.gameday_data import data
@@ -31,19 +42,24 @@ from dr.report.metrics import metrics
 from dr.report.trace import trace
 
 
-def written(timeline: Timeline, recovery: Recovery | None, rows: Sequence[Row]) -> dict[str, bytes]:
-    """Return every report of a run by file name; `rows` are those of its scenario, oldest first, its own the last."""
+def written(
+    timeline: Timeline, recovery: Recovery | None, rows: Sequence[Row], moved: Move | None = None
+) -> dict[str, bytes]:
+    """Return every report of a run by file name; `rows` are those of its scenario, oldest first, its own the last.
+
+    `moved`: of a forklift, what it did.
+    """
     from dr.core.whatif import savings
     from dr.report.run_html import html
 
     *earlier, own = rows
     return {
-        "report.md": _markdown(timeline, recovery, earlier),
-        REPORT: data(timeline, recovery, head=own.head),
+        "report.md": move_markdown.markdown(moved) if moved else _markdown(timeline, recovery, earlier),
+        REPORT: data(timeline, recovery, head=own.head, moved=moved),
         "junit.xml": _junit(timeline, recovery),
         "metrics.prom": metrics(own, recovery),
         "trace.json": trace(timeline, recovery),
-        "report.html": html(timeline, recovery, earlier, savings(timeline.steps, _origin(timeline))),
+        "report.html": html(timeline, recovery, earlier, savings(timeline.steps, _origin(timeline)), moved),
     }
 
 
@@ -92,14 +108,16 @@ def _earlier(reports: Path, own: Row) -> tuple[Row, ...]:
 
 
 def _shown(found: Finished, earlier: Sequence[Row], form: str, *, detail: bool) -> Answer:
-    timeline, recovery = found.timeline, found.recovery
+    timeline, recovery, moved = found.timeline, found.recovery, found.move
     match form:
         case "json":
-            return Answer(content=data(timeline, recovery, head=found.row.head))
+            return Answer(content=data(timeline, recovery, head=found.row.head, moved=moved))
         case "markdown":
-            return Answer(content=_markdown(timeline, recovery, earlier))
+            return Answer(content=move_markdown.markdown(moved) if moved else _markdown(timeline, recovery, earlier))
         case "junit":
             return Answer(content=_junit(timeline, recovery))
+    if moved:
+        return Answer(tuple(move_text.lines(moved, detail=detail)))
     if recovery:
         return Answer(tuple(gameday_text.lines(timeline, recovery, earlier, detail=detail)))
     return Answer(tuple(run_text.lines(timeline, detail=detail)))

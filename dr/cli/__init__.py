@@ -6,6 +6,7 @@ import click
 
 from dr.cli.clusters import cluster, doctor
 from dr.cli.common import EPILOG
+from dr.cli.forklifts import forklift
 from dr.cli.gamedays import chaos, gameday, lock, runbook
 from dr.cli.graphs import graph, impact, lint, plan, why
 from dr.cli.reports import report
@@ -32,6 +33,7 @@ _COMMANDS = (
     chaos,
     gameday,
     runbook,
+    forklift,
     report,
     lock,
 )

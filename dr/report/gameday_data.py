@@ -5,24 +5,28 @@ from __future__ import annotations
 import msgspec
 
 from dr.core.events import Phase
+from dr.core.move import Move
 from dr.core.recovery import Moment, ProbeTime, Recovery
 from dr.core.timeline import Timeline
 from dr.report.data import Data, encode
+from dr.report.move_data import content as move_content
 from dr.report.run_data import data as run_data
 from dr.report.run_text import cut
 
 
-def data(timeline: Timeline, recovery: Recovery | None, *, head: str = "") -> bytes:
+def data(timeline: Timeline, recovery: Recovery | None, *, head: str = "", moved: Move | None = None) -> bytes:
     """Return a run as JSON; of a gameday with what was measured. Times are seconds since the run began.
 
     `head` is the digest of the last line of a gameday's log, by which a later change of the log shows.
+    `moved`: of a forklift, what it did.
     """
     content = run_data(timeline)
     if recovery is None:
         return content
     phases = {phase.value: round(timeline.seconds(phase), 6) for phase in Phase if timeline.seconds(phase)}
     gameday = {"phases": phases, **_gameday(recovery)}
-    return encode({**msgspec.json.decode(content), "head": head, "gameday": gameday})
+    forklift = {"forklift": move_content(moved)} if moved else {}
+    return encode({**msgspec.json.decode(content), "head": head, "gameday": gameday, **forklift})
 
 
 def _gameday(recovery: Recovery) -> Data:

@@ -66,6 +66,8 @@ def lines(timeline: Timeline, recovery: Recovery, earlier: Sequence[Row] = (), *
 def verdict(timeline: Timeline, recovery: Recovery) -> Line:
     """Return the verdict in one sentence."""
     title = recovery.announced.title
+    if recovery.announced.recovery == "forklift":
+        return _moved(title, recovery)
     took = seconds(recovery.rta) if recovery.rta is not None else ""
     match recovery.verdict:
         case "met":
@@ -90,12 +92,29 @@ def verdict(timeline: Timeline, recovery: Recovery) -> Line:
     return line(head, f"{said}{none}")
 
 
+def _moved(title: str, recovery: Recovery) -> Line:
+    good = recovery.verdict == "met"
+    head = {
+        "met": "✓ moved ",
+        "aborted": "✗ back on the old cluster ",
+        "missed": "✗ not moved as planned ",
+    }.get(recovery.verdict, "… under way ")
+    down = max((p.downtime or 0.0 for p in recovery.probes), default=0.0)
+    said = f"{title}: {seconds(down)} without service" if recovery.injected else f"{title}: users were not moved yet"
+    return line((head, "bold green" if good else "bold red"), said)
+
+
 def objectives(recovery: Recovery) -> Iterator[tuple[str, bool, str]]:
     """Yield each objective as its name, whether it was met, and the comparison: `6m48s ≤ 15m00s`.
 
     Where nothing was promised of the whole, the time that it took stands by itself.
     """
-    if recovery.injected and not any(j.objective.kind == "rto" and not j.objective.units for j in recovery.objectives):
+    whole = recovery.announced.recovery != "forklift"
+    if (
+        whole
+        and recovery.injected
+        and not any(j.objective.kind == "rto" and not j.objective.units for j in recovery.objectives)
+    ):
         took = _took(recovery.rta, recovery.error) if recovery.rta is not None else _given_up(recovery)
         yield "RTA", recovery.rta is not None, f"{took}; nothing was promised"
     yield from promised(recovery)
@@ -119,6 +138,9 @@ def promised(recovery: Recovery) -> Iterator[tuple[str, bool, str]]:
 
 def _judged(judged: Judged, recovery: Recovery) -> str:
     wanted = judged.objective.seconds
+    if judged.objective.kind == "lost":
+        found = "no canary was counted" if judged.actual is None else many(int(judged.actual), "write")
+        return f"{found} lost; promised at most {wanted:g}"
     if judged.actual is None:
         missing = "nothing survived" if recovery.losses else "no canary was counted"
         return f"{missing if judged.objective.kind == 'rpo' else _given_up(recovery)}; promised {seconds(wanted)}"

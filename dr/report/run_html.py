@@ -17,16 +17,18 @@ from dr.core.events import Phase
 from dr.core.history import Row, kind_of
 from dr.core.history import row as row_of
 from dr.core.model import LEVELS
+from dr.core.move import Move
 from dr.core.recovery import Judged, Recovery
 from dr.core.timeline import Timeline, slowest
 from dr.core.whatif import Saving, slack
-from dr.report import gameday_text, run_figures, run_gantt, run_text
+from dr.report import gameday_text, move_text, run_figures, run_gantt, run_text
 from dr.report.console import many, pins, seconds
 from dr.report.findings import safe
 from dr.report.gameday_markdown import MARKS
 
 _WRONG, _SLOW, _SLACK, _EARLIER, _TARGETS = 200, 20, 20, 20, 200
 _BY = {
+    "forklift": "a move to another cluster",
     "observe": "the cluster itself",
     "restore": "dr, from git",
     "runbook": "people, by a runbook",
@@ -54,12 +56,17 @@ class Promise(Struct, frozen=True):
 
 
 def html(
-    timeline: Timeline, recovery: Recovery | None, earlier: Sequence[Row] = (), savings: Sequence[Saving] = ()
+    timeline: Timeline,
+    recovery: Recovery | None,
+    earlier: Sequence[Row] = (),
+    savings: Sequence[Saving] = (),
+    moved: Move | None = None,
 ) -> bytes:
     """Return a run as one HTML file with everything in it.
 
     `recovery` is None for a run that is no gameday. `earlier`: runs of the same scenario before this one, oldest
-    first. `savings`: what it would save were single steps faster. The page's Content-Security-Policy allows its own
+    first. `savings`: what it would save were single steps faster. `moved`: of a forklift, what it did. The
+    page's Content-Security-Policy allows its own
     style and script by hash and nothing else, so it can send and load nothing.
     """
     assets = files("dr.report") / "assets"
@@ -72,6 +79,9 @@ def html(
         **_headline(timeline, recovery),
         **_pictures(timeline, recovery, earlier),
         timeline=timeline,
+        moved=moved,
+        carried=move_text.carried,
+        steered=move_text.steered,
         steps=timeline.steps,
         recovery=recovery,
         zero=run_gantt.counted_from(timeline, recovery),

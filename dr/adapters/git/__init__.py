@@ -2,5 +2,6 @@
 
 from dr.adapters.git.repo import RepoSnapshot, open_repo
 from dr.adapters.git.spec import RepoSpec, parse_spec
+from dr.adapters.git.trail import Release, last_changes
 
-__all__ = ["RepoSnapshot", "RepoSpec", "open_repo", "parse_spec"]
+__all__ = ["Release", "RepoSnapshot", "RepoSpec", "last_changes", "open_repo", "parse_spec"]

@@ -2,5 +2,6 @@
 
 from dr.adapters.kube.access import Access, contexts, from_kubeconfig, kubeconfig
 from dr.adapters.kube.client import Kube, words
+from dr.adapters.kube.survey import Survey
 
-__all__ = ["Access", "Kube", "contexts", "from_kubeconfig", "kubeconfig", "words"]
+__all__ = ["Access", "Kube", "Survey", "contexts", "from_kubeconfig", "kubeconfig", "words"]

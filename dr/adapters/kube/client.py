@@ -23,7 +23,7 @@ from dr.engine.ports import Api, Change
 _JSON = {"Accept": "application/json"}
 # Names of Secrets only: their values never enter this process.
 _NAMES = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
-_NAME_LISTS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+NAME_LISTS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 _APPLY = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
 _BODY = {**_JSON, "Content-Type": "application/json"}
 _PAGE = 500
@@ -169,7 +169,7 @@ class Kube:
     ) -> tuple[tuple[Body, ...], str]:
         found: list[Body] = []
         query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
-        headers = _NAME_LISTS if api.resource == "secrets" and not whole else _JSON
+        headers = NAME_LISTS if api.resource == "secrets" and not whole else _JSON
         version = f"{api.group}/{api.version}" if api.group else api.version
         while True:
             _, page = await self.call("GET", self._path(api, namespace), headers=headers, **query)

@@ -1,0 +1,510 @@
+"""A forklift's stages, each carried out between two clusters and written down in one log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from dr.adapters.data import states
+from dr.adapters.git import last_changes
+from dr.adapters.kube import Access, Kube, Survey
+from dr.adapters.probing import Prober
+from dr.adapters.traffic import Hooks, Looking
+from dr.app.reading import Loaded
+from dr.core import gameday as gamedays
+from dr.core.errors import DrError, LockError, ToolError, UsageError
+from dr.core.events import (
+    Announced,
+    AnyEvent,
+    Began,
+    CameBack,
+    Carried,
+    Checked,
+    Event,
+    Moving,
+    Objective,
+    PlannedProbe,
+    Stage,
+    Staged,
+    Survived,
+    Target,
+    Twinned,
+)
+from dr.core.events import Parity as ParityEvent
+from dr.core.forklift import Forklift, Retire, named
+from dr.core.hidden import Hidden
+from dr.core.model import Level, Origin
+from dr.core.moving import findings, live_only
+from dr.core.progress import Progress, progress
+from dr.core.work import Assignment
+from dr.engine.cutover import Cutover
+from dr.engine.drain import drain, undrain
+from dr.engine.lock import kept
+from dr.engine.moving import census, parity
+from dr.engine.ports import State
+from dr.engine.preflight import preflight
+from dr.engine.recorder import Recorder
+from dr.engine.restore import Gates, Settings
+from dr.engine.run import carried_over, run
+from dr.engine.users import Users
+from dr.engine.verify import verify
+from dr.local.cluster import SIMULATED
+
+FORKLIFT = "dr-forklift"
+Confirm = Callable[[str], None]
+Agree = Callable[[str], Awaitable[tuple[str, str]]]
+
+
+class Ready(Struct, frozen=True):
+    """Everything that a forklift needs, read before anything is touched."""
+
+    move: Forklift
+    file: str
+    digest: str
+    folder: Path
+    loaded: Loaded
+    assignment: Assignment
+    old: Access
+    new: Access
+    simulated: tuple[str, ...] = ()
+
+    @property
+    def scenario(self) -> str:
+        """The word under which the history keeps it."""
+        return "forklift"
+
+    @property
+    def settings(self) -> Settings:
+        """How the restore is led."""
+        return Settings(rules=self.loaded.config.readiness)
+
+
+class Shown(Struct, frozen=True):
+    """How people see and steer a move. `confirm` has a cluster's name typed, `agree` has a pause ended."""
+
+    say: Callable[[str], None]
+    watching: Callable[[], AbstractContextManager[Callable[[Event], None]]]
+    confirm: Confirm
+    agree: Agree
+
+
+class Clusters(Struct, frozen=True):
+    """Both clusters, connected to, and who they are."""
+
+    old: Kube
+    new: Kube
+    was: Target
+    will: Target
+
+    @property
+    def sides(self) -> Mapping[str, Kube]:
+        """The clusters by side."""
+        return {"from": self.old, "to": self.new}
+
+
+@asynccontextmanager
+async def connected(ready: Ready) -> AsyncIterator[Clusters]:
+    """Connect to both clusters; raises LockError unless each is the one that was meant, and they are two."""
+    async with Kube(ready.old) as old, Kube(ready.new) as new:
+        was, will = await asyncio.gather(old.identity(), new.identity())
+        for name, side, found in (("from", ready.move.source, was), ("to", ready.move.target, will)):
+            if side.lock and side.lock not in (found.uid, lock_of(found)):
+                raise LockError(
+                    f'`{name}` is "{found.context}", {lock_of(found)}, and not the cluster of the lock {side.lock}',
+                    "nothing was changed; are `from` and `to` swapped?",
+                )
+        if was.uid == will.uid:
+            raise LockError(f"{was.context} and {will.context} are one cluster", "name two clusters")
+        yield Clusters(old, new, was, will)
+
+
+def lock_of(found: Target) -> str:
+    """Return the target lock as people pass it on."""
+    return f"{found.uid}/{found.ca[:12]}"
+
+
+def opening(ready: Ready, clusters: Clusters, run_id: str, recorder: Recorder) -> tuple[Event, ...]:
+    """Return the first events of a move: what it is, in which steps, with which probes, what was promised."""
+    move, graph = ready.move, ready.loaded.graph
+    embedded = clusters.was.embedded or clusters.will.embedded
+    simulated = (*(SIMULATED if embedded else ()), *ready.simulated)
+    began = Began(
+        0.0,
+        time=recorder.clock.now(),
+        run=run_id,
+        command=shlex.join(["dr", *sys.argv[1:]]),
+        dr=version("dr-gameday"),
+        target=clusters.will,
+        pins=graph.pins,
+        digest=ready.assignment.digest,
+        simulated=(*simulated, *(f"converted: {what}" for what in ready.assignment.converted)),
+        steps=ready.assignment.steps,
+        estimate=ready.loaded.plan.estimate,
+    )
+    steady, promises = move.steady_state, move.objectives
+    rows = (("downtime", promises.downtime), ("lost", promises.lost))
+    announced = Announced(
+        0.0,
+        title=move.title,
+        scenario=ready.scenario,
+        file=ready.file,
+        digest=ready.digest,
+        fault="users are moved",
+        recovery="forklift",
+        probes=gamedays.planned(steady),
+        objectives=tuple(Objective(kind, "", float(value)) for kind, value in rows if value is not None),
+        consecutive=steady.consecutive,
+        hold=0.0,
+    )
+    moving = Moving(
+        0.0,
+        old=clusters.was,
+        new=clusters.will,
+        steps=move.cutover.steps,
+        data=tuple(f"{data.name} ({data.kind})" for data in move.data),
+    )
+    return (began, announced, moving, *released(ready))
+
+
+def released(ready: Ready) -> tuple[CameBack, ...]:
+    """Return what each unit comes back at, from the history of the repos that are here."""
+    graph = ready.loaded.graph
+    found: list[CameBack] = []
+    for pin in graph.pins:
+        units = [unit for unit in graph.units if not unit.repo or unit.repo == pin.name]
+        changes = last_changes(pin, sorted({unit.path for unit in units}))
+        found += [
+            CameBack(0.0, unit.name, c.commit, c.time, c.author, c.subject, unit.artifact, c.trailers)
+            for unit in units
+            if (c := changes.get(unit.path))
+        ]
+    return tuple(found)
+
+
+class Stages:
+    """The stages of one move. Each returns why it did not pass, "" where it did; raises DrError."""
+
+    def __init__(
+        self, ready: Ready, clusters: Clusters, recorder: Recorder, events: Sequence[AnyEvent], shown: Shown
+    ) -> None:
+        """`events`: all that was written down so far; it grows as more is."""
+        self._ready = ready
+        self._clusters = clusters
+        self._recorder = recorder
+        self._events = events
+        self._shown = shown
+        self._stack = AsyncExitStack()
+        self._states: dict[str, State] | None = None
+        self._users: tuple[Users, Prober] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.alone: tuple[Hidden, ...] = ()
+        self._work: dict[str, Callable[[], Awaitable[str]]] = {
+            "preflight": self._preflight,
+            "bootstrap": self._bootstrap,
+            "verify": self._verify,
+            "data": self._data,
+            "parity": self._parity,
+            "cutover": self._cutover,
+            "drain": self._drain,
+            "retire": self._retire,
+        }
+
+    @property
+    def done(self) -> Progress:
+        """How far the move is."""
+        return progress(self._events)
+
+    async def close(self) -> None:
+        """Stop asking as users do."""
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def carry_out(self, stage: str) -> str:
+        """Do a stage and write down how it went; raises DrError, and what ends it from outside."""
+        clock, recorder = self._recorder.clock, self._recorder
+        recorder.emit(Stage(recorder.at, stage, clock.now()))
+        outcome, cause = "interrupted", ""
+        try:
+            cause = await self._work[stage]()
+            outcome = ("returned" if stage == "cutover" else "failed") if cause else "passed"
+        except DrError as error:
+            outcome, cause = "failed", error.cause
+            raise
+        finally:
+            recorder.emit(Staged(recorder.at, stage, outcome, clock.now(), cause))
+        return cause
+
+    async def _preflight(self) -> str:
+        ready, recorder, clusters = self._ready, self._recorder, self._clusters
+        old, new = await asyncio.gather(census(Survey(clusters.old)), census(Survey(clusters.new)))
+        git = [step.ref for step in ready.assignment.steps]
+        derived = [node.ref for node in ready.loaded.graph.nodes if node.origin is Origin.DERIVED]
+        resources = ready.loaded.source.resources
+        self.alone = live_only(old, git, derived, resources)
+        begun = "bootstrap" in self.done.passed or any(
+            isinstance(event, Stage) and event.stage == "bootstrap" for event in self._events
+        )
+        rows = findings(old, new, ready.move, resources, git, self.alone, begun=begun)
+        checks = [Checked(recorder.at, r.check, r.level, r.subject, r.cause, r.remedy) for r in rows]
+        checks += [Checked(recorder.at, "data", Level.ERROR, *row) for row in self._misplaced()]
+        for check in checks:
+            recorder.emit(check)
+        checks += await preflight(clusters.new, ready.assignment, ready.loaded.graph, recorder)
+        wrong = sum(1 for check in checks if check.level is Level.ERROR)
+        return f"{wrong} findings stand against the move" if wrong else ""
+
+    def _misplaced(self) -> list[tuple[str, str, str]]:
+        """Return the data whose object is not in git, so that it has no place in the order."""
+        known = {(s.ref.kind, s.ref.namespace, s.ref.name) for s in self._ready.assignment.steps}
+        return [
+            (data.name, f"belongs to {data.of}, which the commit does not have", "name an object of git under `of`")
+            for data in self._ready.move.data
+            if (named(data.of).kind, named(data.of).namespace, named(data.of).name) not in known
+        ]
+
+    async def _bootstrap(self) -> str:
+        ready, clusters = self._ready, self._clusters
+        began = next(event for event in self._events if isinstance(event, Began))
+        applied = carried_over(self._events, clusters.will, ready.assignment.digest)
+        done = await run(
+            clusters.new,
+            began,
+            ready.assignment,
+            ready.loaded.graph,
+            self._recorder,
+            ready.settings,
+            applied=applied,
+            force=True,
+            compare=False,
+            part=True,
+            gates=self._gates(),
+        )
+        outcome = done.outcome
+        if outcome and outcome.passed:
+            return ""
+        failed = len(outcome.failed) if outcome else 0
+        return f"{failed} objects failed, so that {len(outcome.skipped) if outcome else 0} were not tried"
+
+    def _gates(self) -> Gates:
+        """Return where on the way data is moved: a volume before its claim, all else once its object is ready."""
+        index = {(s.ref.kind, s.ref.namespace, s.ref.name): i for i, s in enumerate(self._ready.assignment.steps)}
+        before: dict[int, Callable[[], Awaitable[str]]] = {}
+        after: dict[int, Callable[[], Awaitable[str]]] = {}
+        for data in self._ready.move.data:
+            ref = named(data.of)
+            place = index.get((ref.kind, ref.namespace, ref.name))
+            if place is not None:
+                (before if data.volume else after)[place] = self._copying(data.name)
+        return Gates(before, after)
+
+    def _copying(self, name: str) -> Callable[[], Awaitable[str]]:
+        async def copy() -> str:
+            try:
+                await self._copy(name)
+            except ToolError as error:
+                return f"data {name}: {error.cause}"
+            return ""
+
+        return copy
+
+    async def _copy(self, name: str) -> None:
+        state, recorder, began = self.states[name], self._recorder, self._recorder.at
+        try:
+            await state.copy()
+            old, new = await asyncio.gather(state.count("from"), state.count("to"))
+        except ToolError as error:
+            recorder.emit(Carried(recorder.at, name, "copy", began, cause=error.cause))
+            raise
+        recorder.emit(Carried(recorder.at, name, "copy", began, old.rows, new.rows, old == new))
+
+    @property
+    def states(self) -> dict[str, State]:
+        """The data that moves, by name."""
+        if self._states is None:
+            self._states = states(self._ready.move.data, self._clusters.sides, os.environ, self._ready.folder)
+        return self._states
+
+    async def _verify(self) -> str:
+        ready = self._ready
+        compared, found = await verify(
+            self._clusters.new, ready.assignment, ready.loaded.graph, self._recorder, ready.settings.rules, 15.0
+        )
+        wrong = sum(1 for difference in found if difference.what != "extra")
+        return f"{wrong} of {compared} objects are not as git says" if wrong else ""
+
+    async def _data(self) -> str:
+        for name in self.states:
+            await self._copy(name)
+        return ""
+
+    async def _parity(self) -> str:
+        ready, recorder = self._ready, self._recorder
+        surveys = Survey(self._clusters.old), Survey(self._clusters.new)
+        compared, found = await parity(*surveys, ready.assignment, ready.move.overrides)
+        for twin in found:
+            recorder.emit(ParityEvent(recorder.at, twin.ref, twin.path, twin.old, twin.new, twin.drifted, twin.allowed))
+        recorder.emit(Twinned(recorder.at, compared))
+        wrong = sum(1 for twin in found if not twin.allowed)
+        return f"{wrong} differences that no override allows" if wrong else ""
+
+    async def _cutover(self) -> str:
+        cutover = self._ready.move.cutover
+        if not cutover.traffic:
+            raise UsageError("nothing says how traffic moves", "write a forklift file with `cutover`")
+        users, prober = await self._watching()
+        hooks = Hooks(self._clusters.sides, os.environ, self._ready.folder)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(kept(self._clusters.new, self._run, self._recorder.clock, FORKLIFT))
+            looking = await stack.enter_async_context(Looking(cutover.seen)) if cutover.seen else None
+            following = Cutover(
+                cutover, self._recorder, users, hooks, looking, self.states, self._shown.agree, self.done
+            )
+            cause = await self._heard(following.run())
+        await self._count(prober)
+        return cause
+
+    @property
+    def _run(self) -> str:
+        return next(event.run for event in self._events if isinstance(event, Began))
+
+    async def _watching(self) -> tuple[Users, Prober]:
+        """Ask as users do, from now to the end of the move's last stage."""
+        if self._users is None:
+            steady = self._ready.move.steady_state
+            probes = [
+                msgspec.structs.replace(p, every=p.every or steady.every, timeout=p.timeout or steady.timeout)
+                for p in steady.probes
+            ]
+            prober = await self._stack.enter_async_context(Prober(probes, self._ready.new))
+            planned: tuple[PlannedProbe, ...] = gamedays.planned(steady)
+            limit = self._ready.move.cutover.failing_for
+            users = Users(planned, prober, self._recorder, limit, steady.consecutive)
+            self._listening = asyncio.create_task(users.listen())
+            self._users = users, prober
+        return self._users
+
+    async def _heard(self, work: Awaitable[str]) -> str:
+        """Do something for as long as the probes are heard."""
+        doing = asyncio.ensure_future(work)
+        listening = self._listening
+        if listening is None:
+            return await doing
+        try:
+            await asyncio.wait((doing, listening), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                listening.result()
+            return doing.result()
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+
+    async def _count(self, prober: Prober) -> None:
+        """Ask what the canaries have left of what was written and acknowledged."""
+        if any(probe.canary for probe in self._ready.move.steady_state.probes):
+            for probe, number in sorted((await prober.survived()).items()):
+                self._recorder.emit(Survived(self._recorder.at, probe, number))
+
+    async def _drain(self) -> str:
+        ready, old = self._ready, self._clusters.old
+        for name, state in self.states.items():
+            began = self._recorder.at
+            await state.end()
+            self._recorder.emit(Carried(self._recorder.at, name, "end", began))
+        if not ready.move.steady_state.probes:
+            await drain(old, ready.assignment, self._recorder, 120.0)
+            return ""
+        users, prober = await self._watching()
+        users.forgive()
+
+        async def served() -> str:
+            draining = asyncio.ensure_future(drain(old, ready.assignment, self._recorder, 120.0))
+            failing = asyncio.ensure_future(users.until(lambda: bool(users.trouble)))
+            try:
+                await asyncio.wait((draining, failing), return_when=asyncio.FIRST_COMPLETED)
+                if draining.done():
+                    draining.result()
+                    return ""
+                return users.trouble
+            finally:
+                for task in (draining, failing):
+                    task.cancel()
+                await asyncio.gather(draining, failing, return_exceptions=True)
+
+        trouble = await self._heard(served())
+        if trouble:
+            count = await undrain(old, ready.assignment)
+            return f"users need the old cluster: {trouble}; {count} workloads were started again"
+        await self._count(prober)
+        return ""
+
+    async def undrained(self) -> int:
+        """Start again what was drained; return how many workloads."""
+        return await undrain(self._clusters.old, self._ready.assignment)
+
+    async def _retire(self) -> str:
+        was, retire = self._clusters.was, self._ready.move.retire
+        if not self._ready.move.source.lock and not was.embedded:
+            raise LockError("`from` has no lock, so that another cluster might be taken away", "set it: dr lock")
+        if cause := too_early(retire, self.done, self._recorder.clock.now()):
+            raise UsageError(cause, "wait, or set `retire.after`")
+        self._shown.confirm(was.context)
+        if retire.command:
+            await retired(retire, was, self._ready.folder)
+        elif was.embedded and (name := embedded_name(was.context)):
+            from dr.app.places import state_folder
+            from dr.local import cluster
+
+            await asyncio.to_thread(cluster.remove, state_folder(), name)
+        else:
+            raise UsageError(
+                f"nothing says how {was.context} is taken away", "name a `retire.command`: it gets DR_CONTEXT"
+            )
+        return ""
+
+
+def embedded_name(context: str) -> str:
+    """Return the name of the embedded cluster that a context is."""
+    return context.removeprefix("dr-") if context.startswith("dr-") else ""
+
+
+def too_early(retire: Retire, done: Progress, now: str) -> str:
+    """Return why the old cluster may not go yet, "" where it may."""
+    since = datetime.fromisoformat(done.passed["cutover"]) if "cutover" in done.passed else None
+    if since is None:
+        return "users were never moved"
+    waited = (datetime.fromisoformat(now) - since).total_seconds()
+    return (
+        f"the cutover is {waited:.0f} s ago, and `retire.after` is {retire.after:g} s" if waited < retire.after else ""
+    )
+
+
+async def retired(retire: Retire, was: Target, folder: Path) -> None:
+    """Run the command that takes a cluster away; raises ToolError."""
+    told = {"DR_CONTEXT": was.context, "DR_CLUSTER_UID": was.uid}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *retire.command,
+            cwd=folder,
+            env={**os.environ, **told},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise ToolError(f"{retire.command[0]} cannot be run: {error.strerror}", "correct `retire.command`") from None
+    output, _ = await process.communicate()
+    if process.returncode:
+        last = output.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ToolError(f"{retire.command[0]} ended with {process.returncode}: {last}", "look at it, then retire again")
