@@ -389,8 +389,9 @@ class Stages:
             ]
             prober = await self._stack.enter_async_context(Prober(probes, self._ready.new))
             planned: tuple[PlannedProbe, ...] = gamedays.planned(steady)
-            limit = self._ready.move.cutover.failing_for
-            users = Users(planned, prober, self._recorder, limit, steady.consecutive)
+            cutover = self._ready.move.cutover
+            limits = cutover.failing_for, cutover.failures, steady.consecutive
+            users = Users(planned, prober, self._recorder, *limits)
             self._listening = asyncio.create_task(users.listen())
             self._users = users, prober
         return self._users

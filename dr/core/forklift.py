@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from dr.core.gameday import Approval, Duration, Notification, RepoSource, SteadyState, hook, lasting
+from dr.core.gameday import Duration, RepoSource, SteadyState, hook, lasting
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Ref, Where
 from dr.core.shape import misfits
@@ -155,8 +155,8 @@ class Cutover(_Strict, frozen=True):
     """How users follow: `traffic` is moved in `steps` (percent), each held for `hold` before the next.
 
     At `writes_at` (the last step without one) the data is switched and `writer` told; writes wait `switch_within` that
-    time at most. At `pause` people are asked. When a probe fails for longer than `failing_for`, everything goes back
-    while the old cluster still lives.
+    time at most. At `pause` people are asked. When a probe fails for longer than `failing_for`, or in `failures` of its
+    newest 20 answers, everything goes back while the old cluster still lives.
     """
 
     traffic: tuple[Traffic, ...] = ()
@@ -167,6 +167,7 @@ class Cutover(_Strict, frozen=True):
     pause: tuple[int, ...] = ()
     writes_at: int = 0
     failing_for: Duration = lasting(2.0)
+    failures: int = 3
     switch_within: Duration = lasting(30.0)
 
     @property
@@ -197,7 +198,7 @@ class Promises(_Strict, frozen=True):
 
 
 class Forklift(_Strict, frozen=True, rename={"source": "from", "target": "to"}):
-    """The content of a forklift file."""
+    """The content of a forklift file. `left_behind`: what may stay on the old cluster, Kind/namespace/name with `*`."""
 
     title: str
     repos: tuple[RepoSource, ...]
@@ -210,8 +211,6 @@ class Forklift(_Strict, frozen=True, rename={"source": "from", "target": "to"}):
     left_behind: tuple[str, ...] = ()
     retire: Retire = msgspec.field(default_factory=Retire)
     objectives: Promises = msgspec.field(default_factory=Promises)
-    approvals: tuple[Approval, ...] = ()
-    notifications: tuple[Notification, ...] = ()
 
 
 def _only(value: object, kinds: tuple[str, ...]) -> str:

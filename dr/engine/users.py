@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from dr.core.errors import ToolError
 from dr.core.events import PlannedProbe, Probed
@@ -13,21 +14,36 @@ from dr.engine.ports import Answer, Probes
 from dr.engine.recorder import Recorder
 
 
+_NEWEST = 20  # answers of a probe among which failures are counted
+
+
 class _Seen(Struct):
-    """A probe as it stands: since when it fails (its first failing question), and how many passes in a row it has."""
+    """A probe as it stands: since when it fails (its first failing question), its passes in a row, its last answers."""
 
     failing: float | None = None
     cause: str = ""
     row: int = 0
     at: float = 0.0
+    newest: deque[bool] = field(default_factory=lambda: deque(maxlen=_NEWEST))
 
 
 class Users:
-    """Hears probes. `limit`: seconds that one may fail; `consecutive`: passes in a row that count as well."""
+    """Hears probes. `limit`: seconds that one may fail without a break, and `failures`: of its newest 20 answers.
+
+    The second is for users of whom only a part is not served. `consecutive`: passes in a row that count as well.
+    """
 
     def __init__(
-        self, planned: Sequence[PlannedProbe], probes: Probes, recorder: Recorder, limit: float, consecutive: int
+        self,
+        planned: Sequence[PlannedProbe],
+        probes: Probes,
+        recorder: Recorder,
+        limit: float,
+        failures: int,
+        consecutive: int,
     ) -> None:
+        self._failures = failures
+        self._from = 0.0
         self._planned = planned
         self._probes = probes
         self._recorder = recorder
@@ -46,6 +62,9 @@ class Users:
         since, seen = self._recorder.since, self._seen[answer.probe]
         began, at = since(answer.began), since(answer.at)
         self._recorder.emit(Probed(at, answer.probe, answer.passed, began, answer.cause, answer.number))
+        if began < self._from:
+            return
+        seen.newest.append(answer.passed)
         if answer.passed:
             seen.failing, seen.row = None, seen.row + 1
         else:
@@ -55,9 +74,9 @@ class Users:
         self._news.set()
 
     def forgive(self) -> None:
-        """Count failures from now on: what was failing was meant to."""
-        for seen in self._seen:
-            seen.failing, seen.row = None, 0
+        """Judge only what is asked from now on: what was failing was meant to."""
+        self._from = self._recorder.at
+        self._seen = [_Seen() for _ in self._planned]
 
     @property
     def trouble(self) -> str:
@@ -65,6 +84,8 @@ class Users:
         for probe, seen in zip(self._planned, self._seen, strict=True):
             if seen.failing is not None and seen.at - seen.failing > self._limit:
                 return f"{probe.name} fails for {seen.at - seen.failing:.1f} s: {seen.cause}"
+            if (failed := seen.newest.count(False)) >= self._failures:
+                return f"{probe.name} failed {failed} of its last {len(seen.newest)} times: {seen.cause}"
         return ""
 
     @property

@@ -209,7 +209,7 @@ class World:
                     "within": 10,
                 },
                 "hold": 1,
-                "failing_for": 1,
+                "failing_for": 3,
                 "switch_within": 20,
             },
             "retire": {"after": 0},

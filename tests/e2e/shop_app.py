@@ -25,6 +25,8 @@ class Shop:
         self.side, self.url, self.broken = side, url, broken
         self.cluster = Kube(from_kubeconfig(f"dr-{side}", kubeconfig))
         self.ready = False
+        self.turn = asyncio.Lock()
+        self.session: asyncio.subprocess.Process | None = None
 
     async def watch(self) -> None:
         async with self.cluster:
@@ -54,12 +56,34 @@ class Shop:
         return web.Response(text=f"served by {self.side}\n{said}\n")
 
     async def sql(self, text: str) -> str | None:
-        process = await asyncio.create_subprocess_exec(
-            "psql", "-X", "-qAt", "-v", "ON_ERROR_STOP=1", self.url, "-c", text,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        said, _ = await process.communicate()
-        return None if process.returncode else said.decode().strip()
+        """Ask the database in one long session, as an application's pool does; a session that was ended is made anew."""
+        async with self.turn:
+            for _ in range(2):
+                if self.session is None or self.session.returncode is not None:
+                    self.session = await asyncio.create_subprocess_exec(
+                        "psql", "-X", "-qAt", "-v", "ON_ERROR_STOP=1", self.url,
+                        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                    )  # fmt: skip
+                said = await self._asked(self.session, text)
+                if said is not None:
+                    return said
+            return None
+
+    async def _asked(self, session: asyncio.subprocess.Process, text: str) -> str | None:
+        assert session.stdin
+        assert session.stdout
+        try:
+            session.stdin.write(f"{text};\n\\echo done\n".encode())
+            await session.stdin.drain()
+            lines: list[str] = []
+            while line := (await session.stdout.readline()).decode().strip():
+                if line == "done":
+                    return "\n".join(lines)
+                lines.append(line)
+        except ConnectionError:
+            pass
+        await session.wait()
+        return None
 
 
 async def serve(side: str, kubeconfig: str, url: str, broken: str) -> None:
