@@ -9,18 +9,25 @@ from dr.core.events import (
     Aborted,
     Activity,
     Announced,
+    Carried,
     Confirmed,
+    Drained,
     Event,
     Injected,
     Mark,
     Marked,
     Moved,
     Probed,
+    Returned,
+    Staged,
+    Steered,
     Survived,
+    Switched,
     Undone,
 )
 from dr.report.console import Line, line, many, seconds
 
+MOVED = "users are moved"  # a forklift's cutover is measured as a fault, and is none
 _MESSAGE, _TARGETS = 120, 3
 _WORDS = {
     Mark.DETECTED: "noticed by",
@@ -89,12 +96,19 @@ class LiveGameday:
 def _struck(event: Injected) -> str:
     rest = len(event.targets) - _TARGETS
     more = f" and {many(rest, 'other')}" if rest > 0 else ""
+    if event.fault == MOVED:
+        return "users are being moved"
     return f"✗ fault: {event.fault}: {', '.join(event.targets[:_TARGETS])}{more}"
 
 
 def _begun(event: Announced) -> str:
     count = f" · {event.repetition} of {event.repetitions}" if event.repetitions > 1 else ""
     return f"{event.title} · recovery: {event.recovery}{count}"
+
+
+def _staged(event: Staged) -> str:
+    mark = "✓" if event.outcome == "passed" else "✗"
+    return f"{mark} {event.stage} {event.outcome}" + (f": {event.cause[:_MESSAGE]}" if event.cause else "")
 
 
 _LINES: dict[type[Event], Callable[[Any], str]] = {
@@ -111,4 +125,14 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
         f"✗ not undone: {event.fault}: {event.cause}" if event.cause else f"✓ undone by {event.by}: {event.fault}"
     ),
     Confirmed: lambda event: f"✓ {event.step} ({event.by})",
+    Staged: _staged,
+    Carried: lambda event: (
+        f"{'✗' if event.cause else '✓'} data {event.data}: {event.what} {event.cause[:_MESSAGE]}".rstrip()
+    ),
+    Steered: lambda event: (
+        f"{'✗' if event.cause else '✓'} {event.weight} % of the traffic to the new cluster {event.cause[:_MESSAGE]}"
+    ).rstrip(),
+    Switched: lambda event: f"✓ writes are taken by the {'new' if event.side == 'to' else 'old'} cluster",
+    Returned: lambda event: f"✓ back on the old cluster, {seconds(event.at - event.began)} after it was decided",
+    Drained: lambda event: f"✓ stopped {event.ref}",
 }
