@@ -1,4 +1,4 @@
-"""Writes docs/reference/ and the schema of gameday files from the code. `--check` only compares."""
+"""Writes docs/reference/ and the schemas of gameday and forklift files from the code. `--check` only compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from dr.cli import main as dr
-from dr.core import gameday
+from dr.core import forklift, gameday
 from dr.core.rules.charts import CHARTS
 from dr.core.rules.derivations import DERIVATIONS
 from dr.core.rules.findings import FINDINGS
@@ -128,11 +128,43 @@ _MAPPINGS = (
 )
 
 
+# The mappings of a forklift file.
+_MOVING = (
+    ("", forklift.Forklift),
+    ("from, to", forklift.Side),
+    ("repos[]", gameday.RepoSource),
+    ("data[]", forklift.Data),
+    ("… postgres", forklift.Postgres),
+    ("… volume", forklift.Volume),
+    ("… velero", forklift.Velero),
+    ("… command", forklift.DataCommand),
+    ("steady_state (probes as in gameday files)", gameday.SteadyState),
+    ("cutover", forklift.Cutover),
+    ("cutover.traffic[], cutover.writer[]", forklift.Traffic),
+    ("… command", forklift.TrafficCommand),
+    ("… http", forklift.TrafficHttp),
+    ("… annotation", forklift.Annotation),
+    ("cutover.seen", forklift.Seen),
+    ("overrides[]", forklift.Override),
+    ("retire", forklift.Retire),
+    ("objectives", forklift.Promises),
+)
+
+
 def gamedays() -> Iterator[str]:
     """Yield the page of gameday files."""
-    yield from ("# Gameday files", "", _NOTE, "")
+    yield from _fields("Gameday files", _MAPPINGS)
+
+
+def forklifts() -> Iterator[str]:
+    """Yield the page of forklift files."""
+    yield from _fields("Forklift files", _MOVING)
+
+
+def _fields(title: str, mappings: Iterable[tuple[str, type[msgspec.Struct]]]) -> Iterator[str]:
+    yield from (f"# {title}", "", _NOTE, "")
     yield "Durations are `90`, `90s`, `1m30s` or `500ms`. Unknown fields are errors: a misspelt limit is no limit."
-    for place, kind in _MAPPINGS:
+    for place, kind in mappings:
         yield from ("", f"## {place or 'The file'}", "", inspect.getdoc(kind) or "", "")
         yield from ("| field | default |", "|---|---|")
         yield from _rows(
@@ -147,13 +179,13 @@ def _default(field: Any) -> str:
     return f"`{msgspec.json.encode(value, enc_hook=float).decode()}`" if value not in (None, "", (), {}) else ""
 
 
-def schema() -> str:
-    """Return the JSON Schema of gameday files."""
+def schema(kind: type[msgspec.Struct]) -> str:
+    """Return the JSON Schema of a kind of file."""
 
     def hook(_: type) -> dict[str, object]:
         return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.hms]+$"}]}
 
-    found = msgspec.json.schema(gameday.Gameday, schema_hook=hook)
+    found = msgspec.json.schema(kind, schema_hook=hook)
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **found}, indent=1) + "\n"
 
 
@@ -166,13 +198,16 @@ def _page(lines: Callable[[], Iterator[str]]) -> Callable[[], str]:
     return lambda: "\n".join(lines()) + "\n"
 
 
+_SCHEMAS = FOLDER.parents[1] / "dr" / "schemas"
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "commands.md": _page(commands),
     FOLDER / "findings.md": _page(findings),
     FOLDER / "rules.md": _page(rules),
     FOLDER / "charts.md": _page(charts),
     FOLDER / "gameday.md": _page(gamedays),
-    FOLDER.parents[1] / "dr" / "schemas" / "gameday.schema.json": schema,
+    FOLDER / "forklift.md": _page(forklifts),
+    _SCHEMAS / "gameday.schema.json": lambda: schema(gameday.Gameday),
+    _SCHEMAS / "forklift.schema.json": lambda: schema(forklift.Forklift),
 }
 
 
