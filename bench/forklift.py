@@ -1,0 +1,135 @@
+"""How long preflight and parity of two clusters take against listing both, and in how much memory.
+
+Both clusters hold the same objects (2,000 apps of five, their Deployments with no pods). The peer lists every kind of
+both with the same client and keeps nothing. `python -m bench.forklift --objects 10000`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from bench.restore import Body, app, namespace
+from dr.adapters import cache
+from dr.adapters.kube import Kube, Survey
+from dr.core.census import UNCOUNTED
+from dr.core.events import PlannedStep
+from dr.core.forklift import Forklift, Side
+from dr.core.gameday import RepoSource
+from dr.core.hidden import hidden
+from dr.core.model import Ref, Resource, Where
+from dr.core.moving import findings
+from dr.core.work import Assignment, Work
+from dr.engine.moving import census, parity
+from dr.local import cluster
+from dr.local.binaries import programs
+
+HOMES, AT_ONCE = 10, 24
+
+
+def platform(count: int) -> list[Body]:
+    """Return `count` objects in ten namespaces."""
+    bodies = [namespace(f"team-{number}") for number in range(HOMES)]
+    number = 0
+    while len(bodies) < count:
+        for body in app(f"app-{number}", f"team-{number % HOMES}"):
+            if body["kind"] == "Deployment":
+                body["spec"]["replicas"] = 0
+            bodies.append(body)
+        number += 1
+    return bodies[:count]
+
+
+async def fill(made: Kube, bodies: list[Body]) -> None:
+    """Put objects there, many at a time."""
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(body: Body) -> None:
+        async with limit:
+            await made.apply(body, manager="kustomize-controller")
+
+    await asyncio.gather(*map(one, bodies[:HOMES]))
+    await asyncio.gather(*map(one, bodies[HOMES:]))
+
+
+async def listed(survey: Survey, *, whole: bool) -> int:
+    """List every kind of a cluster, four at a time, and keep nothing."""
+    limit, count = asyncio.Semaphore(4), 0
+
+    async def one(api: object) -> None:
+        nonlocal count
+        async with limit:
+            async for bodies in survey.pages(api, whole=whole):  # type: ignore[arg-type]
+                count += len(bodies)
+
+    await asyncio.gather(*(one(api) for api in await survey.kinds() if api.kind not in UNCOUNTED))
+    return count
+
+
+async def timed(work: Callable[[], Awaitable[object]], trials: int) -> float:
+    """Return the median seconds of some trials."""
+    took = []
+    for _ in range(trials):
+        began = time.perf_counter()
+        await work()
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
+async def measure(count: int, trials: int) -> None:
+    """Measure one size."""
+    bodies = platform(count)
+    refs = [Ref(b["apiVersion"], b["kind"], b["metadata"].get("namespace", ""), b["metadata"]["name"]) for b in bodies]
+    assignment = Assignment(tuple(PlannedStep(ref) for ref in refs), tuple(Work(b, "dr") for b in bodies))
+    resources = [Resource(ref, Where("apps.yaml", 1), body) for ref, body in zip(refs, bodies, strict=True)]
+    move = Forklift("bench", (RepoSource("repo"),), Side("old"), Side("new"))
+    found = programs(cache.folder(), "", lambda _: None)
+    with tempfile.TemporaryDirectory() as folder:
+        made = [await cluster.up(name, Path(folder), found, version="v1.37.2", nodes=1) for name in ("old", "new")]
+        try:
+            async with Kube(made[0].access) as old, Kube(made[1].access) as new:
+                await asyncio.gather(fill(old, bodies), fill(new, bodies))
+                sides = Survey(old), Survey(new)
+
+                async def peer() -> None:
+                    await asyncio.gather(*(listed(side, whole=True) for side in sides))
+
+                async def preflight() -> None:
+                    before, after = await asyncio.gather(*map(census, sides))
+                    findings(before, after, move, resources, refs, hidden(before.live, refs), begun=True)
+
+                async def twins() -> None:
+                    compared, differences = await parity(*sides, assignment)
+                    if compared != count or differences:
+                        raise SystemExit(f"{compared} compared, {len(differences)} differences: not what was made")
+
+                base = await timed(peer, trials)
+                print(f"{count:,} objects on each cluster, median of {trials}, 2 clusters at once")
+                print(f"  listing both      {base:6.2f} s")
+                for name, work in (("preflight", preflight), ("parity", twins)):
+                    took = await timed(work, trials)
+                    print(f"  {name:<17} {took:6.2f} s  {took / base:.2f} of listing")
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                print(f"  peak memory       {peak:6.0f} MiB")
+        finally:
+            for one in made:
+                one.down()
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=10_000)
+    parser.add_argument("--trials", type=int, default=3)
+    asked = parser.parse_args()
+    asyncio.run(measure(asked.objects, asked.trials))
+
+
+if __name__ == "__main__":
+    main()
