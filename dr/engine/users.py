@@ -13,7 +13,6 @@ from dr.core.events import PlannedProbe, Probed
 from dr.engine.ports import Answer, Probes
 from dr.engine.recorder import Recorder
 
-
 _NEWEST = 20  # answers of a probe among which failures are counted
 
 
