@@ -9,7 +9,7 @@ from dr.core.move import Move
 from dr.report.console import many, seconds
 from dr.report.gameday_markdown import escaped, table
 from dr.report.gameday_text import lost, objectives, probed
-from dr.report.move_text import carried, steered, verdict
+from dr.report.move_text import DRIFTED, result, steered, verdict
 
 _MOST = 200
 
@@ -85,7 +85,7 @@ def _data(move: Move) -> Iterator[str]:
     yield from table(
         "data | what | took: | result",
         (
-            (escaped(c.data), c.what, f"{c.at - c.began:.2f} s", escaped(carried(c).partition(": ")[2]))
+            (escaped(c.data), c.what, f"{c.at - c.began:.2f} s", escaped(result(c)))
             for c in move.carried
         ),
     )
@@ -101,14 +101,14 @@ def _parity(move: Move) -> Iterator[str]:
     yield f"{many(move.compared, 'object')} compared: {many(wrong, 'difference')}, {allowed} as the overrides say."
     yield ""
     yield from table(
-        "object | field | old | new | left git | allowed",
+        "object | field | old | new | against git | allowed",
         (
             (
                 escaped(str(p.ref)),
                 escaped(p.path),
                 escaped(p.old),
                 escaped(p.new),
-                p.drifted,
+                DRIFTED[p.drifted],
                 "✓" if p.allowed else "✗",
             )
             for p in move.parity[:_MOST]

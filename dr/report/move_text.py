@@ -26,6 +26,13 @@ _VERDICTS = {
     "under way": ("… under way ", "bold"),
 }
 
+DRIFTED = {
+    "": "",
+    "from": "changed on the old cluster",
+    "to": "changed on the new cluster",
+    "both": "changed on both",
+}
+
 
 class Planned(Struct, frozen=True):
     """A stage before it is done: what it does, and how long it took the last time, in seconds."""
@@ -123,11 +130,15 @@ def staged(stage: StageTime) -> str:
 
 def carried(done: Carried) -> str:
     """Return what was done to data, in a sentence."""
+    said = result(done)
+    return f"{done.data}: {done.what} in {seconds(done.at - done.began)}" + (f": {said}" if said else "")
+
+
+def result(done: Carried) -> str:
+    """Return what came of it: rows, and whether both sides are the same."""
     rows = f"{sum(done.before.values()):,} rows, {sum(done.after.values()):,} on the new side" if done.before else ""
     same = {None: "", True: "the same on both sides", False: "not the same yet"}[done.same]
-    took = f"in {seconds(done.at - done.began)}"
-    said = "; ".join(part for part in (rows, same, cut(done.cause)) if part)
-    return f"{done.data}: {done.what} {took}" + (f": {said}" if said else "")
+    return "; ".join(part for part in (rows, same, cut(done.cause)) if part)
 
 
 def steered(told: Steered) -> str:
@@ -161,6 +172,6 @@ def _differences(move: Move, *, detail: bool) -> Iterator[Line]:
     said = f"{many(move.compared, 'object')} compared: {many(len(wrong), 'difference')}, {allowed} as the overrides say"
     yield line(("parity   ", "bold"), said)
     for twin in (wrong if detail else wrong[:_SHOWN]) + ([t for t in move.parity if t.allowed] if detail else []):
-        drift = f" ({twin.drifted} left git)" if twin.drifted and not twin.allowed else ""
+        drift = f" ({DRIFTED[twin.drifted]})" if twin.drifted and not twin.allowed else ""
         mark = ("= ", "dim") if twin.allowed else ("✗ ", "red")
         yield line("  ", mark, f"{twin.ref} {twin.path}: {cut(twin.old)} → {cut(twin.new)}{drift}")

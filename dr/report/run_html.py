@@ -82,6 +82,7 @@ def html(
         moved=moved,
         carried=move_text.carried,
         steered=move_text.steered,
+        drifted=move_text.DRIFTED,
         steps=timeline.steps,
         recovery=recovery,
         zero=run_gantt.counted_from(timeline, recovery),

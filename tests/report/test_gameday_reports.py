@@ -291,7 +291,7 @@ def test_a_run_that_is_no_gameday_keeps_its_schema() -> None:
 def test_what_every_run_has_is_described_alike_for_a_gameday() -> None:
     ours, others = (json.loads((SCHEMAS / f"{n}.schema.json").read_text()) for n in ("gameday-run", "run"))
     assert {name: ours["properties"][name] for name in others["properties"]} == others["properties"]
-    assert set(ours["properties"]) - set(others["properties"]) == {"gameday", "head"}
+    assert set(ours["properties"]) - set(others["properties"]) == {"gameday", "head", "forklift"}
 
 
 def test_a_build_server_sees_the_verdict_each_objective_and_each_probe() -> None:
