@@ -23,7 +23,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 class Twin(Struct, frozen=True, order=True):
     """A difference between the clusters: `old` and `new` are the values, `drifted` the side that left git.
 
-    `drifted`: "from", "to", "both" or "" where both say what git does, or it cannot be told. `allowed`: an override says so.
+    `drifted`: "from", "to", "both", or "" where both say what git does or it cannot be told. `allowed`: by an override.
     """
 
     ref: Ref

@@ -84,10 +84,7 @@ def _data(move: Move) -> Iterator[str]:
     yield ""
     yield from table(
         "data | what | took: | result",
-        (
-            (escaped(c.data), c.what, f"{c.at - c.began:.2f} s", escaped(result(c)))
-            for c in move.carried
-        ),
+        ((escaped(c.data), c.what, f"{c.at - c.began:.2f} s", escaped(result(c))) for c in move.carried),
     )
 
 
