@@ -89,7 +89,7 @@ def verdict(move: Move) -> tuple[str, str, str]:
         return head, style, f"{title}: {down}"
     if move.verdict == "returned":
         took = seconds(move.returned[-1].at - move.returned[-1].began) if move.returned else "?"
-        return head, style, f"{title}: in {took}, because {broken.cause if broken else 'users were not served'}"
+        return head, style, f"{title}: within {took}, because {broken.cause if broken else 'users were not served'}"
     if move.verdict == "stopped" and broken:
         return head, style, f"{title}: at {broken.name}: {broken.cause}"
     passed = [s.name for s in move.stages if s.outcome == "passed"]

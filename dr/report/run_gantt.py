@@ -9,7 +9,7 @@ from msgspec import Struct
 from dr.core.events import Mark, Phase, Probed
 from dr.core.recovery import Judged, Recovery
 from dr.core.timeline import StepTime, Timeline, satisfied
-from dr.report.console import seconds
+from dr.report.console import many, seconds
 from dr.report.run_figures import Axis, Bar, UnitRow
 
 _SEEN = 0.05  # percent of the axis; what is shorter cannot be seen
@@ -97,4 +97,6 @@ def margin(judged: Judged) -> str:
     if judged.actual is None:
         return "–"
     spare = judged.objective.seconds - judged.actual
+    if judged.objective.kind == "lost":
+        return f"{many(int(abs(spare)), 'write')} {'to spare' if judged.met else 'too many'}"
     return f"{seconds(spare)} to spare" if judged.met else f"{seconds(-spare)} too much"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from dr.core.events import Phase
 from dr.core.history import Row, kind_of
 from dr.core.history import row as row_of
-from dr.core.model import LEVELS
+from dr.core.model import LEVELS, Level
 from dr.core.move import Move
 from dr.core.recovery import Judged, Recovery
 from dr.core.timeline import Timeline, slowest
@@ -76,7 +76,7 @@ def html(
     )
     environment.filters |= {"seconds": seconds, "cut": run_text.cut, "first_word": lambda text: text.split(" ")[0]}
     page = environment.from_string(template).render(
-        **_headline(timeline, recovery),
+        **(_move_headline(timeline, moved) if moved else _headline(timeline, recovery)),
         **_pictures(timeline, recovery, earlier),
         timeline=timeline,
         moved=moved,
@@ -98,11 +98,11 @@ def html(
         summed=run_gantt.summed,
         lost=tuple(gameday_text.lost(recovery)) if recovery else (),
         targets=[t for fault in recovery.injected for t in fault.targets][:_TARGETS] if recovery else (),
-        checks=sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)),
+        checks=() if moved else sorted(timeline.checks, key=lambda c: -LEVELS.index(c.level)),
         earlier=tuple(reversed(earlier[-_EARLIER:])),
         compared=gameday_text.compared(recovery, earlier) if recovery else "",
         phases=[(phase.value, timeline.seconds(phase)) for phase in Phase if timeline.seconds(phase)],
-        measured=_measured(timeline, recovery),
+        measured=_measured(timeline, recovery, moved),
         unreal=gameday_text.unreal(timeline),
         following=run_text.following(timeline) if recovery is None else "",
         many=many,
@@ -134,6 +134,38 @@ def _headline(timeline: Timeline, recovery: Recovery | None) -> dict[str, Any]:
         "wrongs": wrongs[:_WRONG],
         "wrong": len(wrongs),
     }
+
+
+def _move_headline(timeline: Timeline, moved: Move) -> dict[str, Any]:
+    """Return what stands at the top of a forklift: what users saw of it, and which stage took the time."""
+    errors = tuple(check for check in timeline.checks if check.level is Level.ERROR)
+    head, _, rest = move_text.verdict(moved)
+    old, new = moved.moving.old.context, moved.moving.new.context
+    plain = _headline(replace(timeline, checks=errors), moved.recovery)
+    longest = max(moved.stages, key=lambda stage: stage.seconds)
+    return plain | {
+        "verdict": head,
+        "sentence": rest,
+        "good": moved.verdict == "moved",
+        "kicker": [*plain["kicker"][:-1], f"from {old} to {new}"],
+        "figures": tuple(_move_figures(moved)),
+        "bottleneck": f"{longest.name} took {seconds(longest.seconds)} of {seconds(timeline.duration)}",
+    }
+
+
+def _move_figures(moved: Move) -> Iterator[Figure]:
+    by = {judged.objective.kind: judged for judged in moved.recovery.objectives} if moved.recovery else {}
+    down, lost = by.get("downtime"), by.get("lost")
+    if moved.downtime is not None:
+        less = f"or up to {moved.error:.2f} s less" if moved.error >= 0.005 else ""
+        yield Figure("without service", seconds(moved.downtime), _held(down, less), down.met if down else None)
+        yield Figure("writes stopped", seconds(moved.frozen), "while the data was switched")
+    if moved.lost is not None:
+        promised = f"at most {lost.objective.seconds:g} promised" if lost else "nothing was promised"
+        yield Figure("writes lost", f"{moved.lost:,}", f"of those acknowledged, {promised}", lost.met if lost else None)
+    if moved.compared:
+        wrong = sum(1 for twin in moved.parity if not twin.allowed)
+        yield Figure("differences", f"{wrong:,}", f"in {many(moved.compared, 'object')}", None if not wrong else False)
 
 
 def _figures(timeline: Timeline, recovery: Recovery | None) -> list[Figure]:
@@ -210,7 +242,7 @@ def _spare(timeline: Timeline) -> list[tuple[int, float]]:
     return sorted(known, key=lambda s: (-s[1], s[0]))[:_SLACK]
 
 
-def _measured(timeline: Timeline, recovery: Recovery | None) -> Mapping[str, str]:
+def _measured(timeline: Timeline, recovery: Recovery | None, moved: Move | None) -> Mapping[str, str]:
     """Return how this was measured and of what, by what each line is called; without what there is nothing of."""
     began = timeline.began
     rows: dict[str, str] = {}
@@ -218,14 +250,15 @@ def _measured(timeline: Timeline, recovery: Recovery | None) -> Mapping[str, str
         told = recovery.announced
         steady = f"{told.consecutive} passes in a row of every probe, then {told.hold:g} s without a failure"
         rows |= {
-            "recovered means": f"{steady}; given up after {told.timeout:g} s",
+            "recovered means": "" if moved else f"{steady}; given up after {told.timeout:g} s",
             "recovered by": _BY.get(told.recovery, told.recovery),
-            "gameday": f"{told.file} (SHA-256 {told.digest[:12]})",
+            "forklift" if moved else "gameday": f"{told.file} (SHA-256 {told.digest[:12]})" if told.file else "",
             "run": f"{told.repetition} of {told.repetitions}, seed {told.seed}" if told.repetitions > 1 else "",
         }
     rows["clock"] = "one monotonic clock in the runner, outside the cluster; a figure may be less by its sampling error"
     if began:
-        targets = (began.target, *(moved.target for moved in recovery.moved)) if recovery else (began.target,)
+        targets = (began.target, *(on.target for on in recovery.moved)) if recovery else (began.target,)
+        targets = (moved.moving.old, moved.moving.new) if moved else targets
         rows |= {
             "repo": ", ".join(f"{p.location}@{p.commit}" if p.commit else p.location for p in began.pins),
             "plan": began.digest,
