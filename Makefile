@@ -51,11 +51,13 @@ format: $(READY) ## what ruff can put right by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed against kubectl, inferred against declared order, rules for many runs (half an hour)
+bench: $(READY) ## speed against kubectl, inferred against declared order, rules for many runs, forklifts (an hour)
 	$(BIN)/python -m bench.graph
 	$(BIN)/python -m bench.order
 	$(BIN)/python -m bench.restore
 	$(BIN)/python -m bench.stats
+	$(BIN)/python -m bench.forklift
+	$(BIN)/python -m bench.moves
 
 fuzz: $(READY) ## feed broken input to the loader for FUZZ_SECONDS
 	@$(BIN)/python -m pip install -e '.[fuzz]'

@@ -35,14 +35,15 @@ def rehearse(
     cluster_version: str,
     seed: int,
     keep: bool,
+    hooks: bool,
     options: Options,
     shown: Shown,
     form: str,
     detail: bool,
 ) -> Answer:
-    """Answer `dr forklift rehearse`: from preflight to the old cluster's end.
+    """Answer `dr forklift rehearse`: from preflight to the old cluster's end, users behind a front door of its own.
 
-    Of a file, its hooks, probes and data are used where it has any; without, a front door stands for traffic.
+    `hooks`: use the file's data, traffic and probes. What they name is real and would be moved, so not by itself.
     """
     found, name, digest, folder = described(what, options)
     programs = binaries(cluster_version, shown.say)
@@ -53,7 +54,8 @@ def rehearse(
         async with AsyncExitStack() as stack:
             made = await _both(stack, names, nodes, programs, shown, keep=keep)
             sides = {side: Side(f"local:{names[side]}") for side in names}
-            move = replace(found, source=sides["from"], target=sides["to"], retire=Retire(Duration(0.0)))
+            move = found if hooks else _harmless(found)
+            move = replace(move, source=sides["from"], target=sides["to"], retire=Retire(Duration(0.0)))
             ready = reading(move, name, digest, folder, options.env)
             config = ready.loaded.config
             supplied = (*config.provided, *config.supply)
@@ -62,13 +64,26 @@ def rehearse(
             await _filled(made, ready, simulation, programs, shown)
             if not move.cutover.traffic:
                 ready = replace(ready, move=await stack.enter_async_context(_fronted(ready, move)))
-                ready = replace(ready, simulated=(door.NAME, _ANSWERS))
+                left = tuple(f"data {data.name}: not moved in this rehearsal" for data in found.data if not move.data)
+                ready = replace(ready, simulated=(door.NAME, _ANSWERS, *left))
             # As a rehearsal of a restore: what preflight finds is told, and what comes of it is seen.
             rehearsing = replace(options, force=True)
             wanted = () if keep else tuple(s for s in STAGES if s != "data")
             return await carried_out(ready, wanted, rehearsing, shown, form, detail=detail)
 
     return asyncio.run(work())
+
+
+def _harmless(move: Forklift) -> Forklift:
+    """Return a move without anything that reaches beyond its two clusters; what its data belongs to stays behind."""
+    claims = (f"PersistentVolumeClaim/{data.volume.claim}" for data in move.data if data.volume)
+    return replace(
+        move,
+        data=(),
+        cutover=replace(move.cutover, traffic=(), writer=(), seen=None, pause=()),
+        steady_state=SteadyState(),
+        left_behind=(*move.left_behind, *(data.of for data in move.data), *claims),
+    )
 
 
 async def _both(

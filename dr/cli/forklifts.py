@@ -125,15 +125,14 @@ def forklift_run(what: str, dry: bool, yes: bool, **arguments: Any) -> Answer:
 @click.option("--version", "cluster_version", default="", metavar="VERSION", help="Kubernetes version.")
 @click.option("--seed", default=0, show_default=True, help="For the spread of start-up times.")
 @click.option("--keep", is_flag=True, help="Leave both clusters running.")
+@click.option("--with-hooks", "hooks", is_flag=True, help="Use the file's data, traffic and probes: they are real.")
 @_moving
 @answering
-def forklift_rehearse(what: str, nodes: int, cluster_version: str, seed: int, keep: bool, **arguments: Any) -> Answer:
-    """Do a whole move between two throw-away embedded clusters."""
+def forklift_rehearse(what: str, **arguments: Any) -> Answer:
+    """Do a whole move between two throw-away embedded clusters, users behind a front door of its own."""
     from dr.app import forklift_rehearsal
 
-    return forklift_rehearsal.rehearse(
-        what, nodes=nodes, cluster_version=cluster_version, seed=seed, keep=keep, **_led(arguments, yes=True)
-    )
+    return forklift_rehearsal.rehearse(what, **_led(arguments, yes=True))
 
 
 @forklift.command("runbook")

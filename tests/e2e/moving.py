@@ -226,6 +226,15 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
+def repository(folder: Path) -> None:
+    """Make the shop's config repo, with one commit that has a release trailer."""
+    folder.mkdir()
+    (folder / "shop.yaml").write_text(yaml.safe_dump_all(platform(), sort_keys=False))
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "Open the shop\n\nRelease: 7"]):
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        subprocess.run(["git", *who, *words], cwd=folder, check=True)
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Build all of it: the old side serves, the new one is empty."""
@@ -240,11 +249,7 @@ def world(folder: Path) -> Iterator[World]:
                 "shop", f"CREATE TABLE {table} (n bigint PRIMARY KEY, at timestamptz DEFAULT now())"
             )
         repo = folder / "repo"
-        repo.mkdir()
-        (repo / "shop.yaml").write_text(yaml.safe_dump_all(platform(), sort_keys=False))
-        for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "Open the shop\n\nRelease: 7"]):
-            who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
-            subprocess.run(["git", *who, *words], cwd=repo, check=True)
+        repository(repo)
         made.kubectl("from", "apply", "--server-side", "--field-manager=dr", "-f", str(repo))
         made.kubectl("from", "-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s")
         ports = {}

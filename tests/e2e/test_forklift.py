@@ -15,7 +15,8 @@ import yaml
 from dr.adapters.store import events
 from dr.core.events import AnyEvent, Carried, Stage, Steered, Switched
 from dr.core.move import Move, move
-from tests.e2e.moving import User, World, asked, until, world
+from tests.e2e.moving import User, World, asked, repository, until, world
+from tests.embedded import binaries
 
 
 @pytest.fixture
@@ -189,3 +190,40 @@ def test_data_that_hangs_fails_its_step_and_what_needs_it_is_not_started(moving:
     there = moving.kubectl("to", "-n", "shop", "get", "deployments", "-o", "name")
     assert there == "", "what reads the data is not there before it"
     assert "served by from" in (asked(moving.door) or "")
+
+
+def test_a_rehearsal_moves_everything_but_what_the_file_names_beyond_its_clusters(tmp_path: Path) -> None:
+    binaries()
+    found = World(tmp_path)
+    repository(tmp_path / "repo")
+    touch = ["touch", str(tmp_path / "touched")]
+    file = tmp_path / "move.yaml"
+    move = {
+        "title": "Move the shop",
+        "repos": [{"url": "repo"}],
+        "from": {"context": "production"},
+        "to": {"context": "production-2"},
+        "data": [{"name": "orders", "of": "StatefulSet/shop/db", "command": {"copy": touch, "count": touch}}],
+        "steady_state": {"probes": [{"name": "shop", "command": {"argv": touch}}]},
+        "cutover": {
+            "traffic": [{"command": {"argv": touch}}],
+            "seen": {"url": "https://shop.example/", "from": "old", "to": "new"},
+            "hold": 0.5,
+        },
+    }
+    file.write_text(yaml.safe_dump(move))
+    done = found.dr("forklift", "rehearse", str(file), "--nodes", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "touched").exists()
+    assert [stage.name for stage in measured(found).stages if stage.outcome == "passed"] == [
+        *("preflight", "bootstrap", "verify", "parity", "cutover", "drain", "retire")
+    ]
+    (report,) = (tmp_path / "reports").glob("*/report.json")
+    assert any("orders: not moved" in thing for thing in json.loads(report.read_text())["simulated"])
+    assert json.loads(found.dr("cluster", "list", "-o", "json").stdout)["clusters"] == []
+
+
+def test_the_file_to_copy_from_can_be_meant(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[2] / "experiments" / "forklifts" / "blue-to-green.yaml"
+    done = World(tmp_path).dr("forklift", "validate", str(shipped))
+    assert done.returncode == 0, done.stdout
