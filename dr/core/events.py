@@ -355,6 +355,13 @@ class Staged(Event, frozen=True):
     cause: str = ""
 
 
+class Carrying(Event, frozen=True):
+    """Something is about to be done to data that moves: of what was cut off, it says that it may be half done."""
+
+    data: str
+    what: str
+
+
 class Carried(Event, frozen=True):
     """Something was done to data that moves: `what` (copy, freeze, settle, compare, turn, thaw, end), begun at `began`.
 
@@ -385,7 +392,7 @@ class Steered(Event, frozen=True):
 
 
 class Switched(Event, frozen=True):
-    """Writes are taken by `side` from now on: from or to."""
+    """From now on the writes of `side` count: from or to. It is told so next."""
 
     side: str
 
@@ -470,6 +477,7 @@ AnyEvent = (
     | Moving
     | Stage
     | Staged
+    | Carrying
     | Carried
     | Steered
     | Switched

@@ -139,16 +139,13 @@ def _closed(found: StageTime, began: float, ended: float, outcome: str, cause: s
 
 def _frozen(told: Iterable[AnyEvent]) -> float:
     """Return the seconds between the first stop of writes and the last leave to write, of each switch."""
-    total, since = 0.0, None
-    until = 0.0
+    total, since, until = 0.0, 0.0, 0.0
     for event in told:
-        if isinstance(event, Carried) and event.what == "freeze" and since is None:
-            since = event.began
+        if isinstance(event, Carried) and event.what == "freeze" and until >= since:
+            total, since = total + until - since, event.began
         elif isinstance(event, Carried) and event.what == "thaw":
             until = event.at
-        elif isinstance(event, Switched) and since is not None:
-            total, since = total + max(0.0, until - since), None
-    return total
+    return total + max(0.0, until - since)
 
 
 def _latest_checks(told: Iterable[AnyEvent]) -> tuple[Checked, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from dr.core.events import Aborted, AnyEvent, Carried, Confirmed, Injected, Stage, Staged, Steered, Switched
+from dr.core.events import Aborted, AnyEvent, Carried, Carrying, Confirmed, Injected, Stage, Staged, Steered, Switched
 
 STAGES = ("preflight", "bootstrap", "verify", "data", "parity", "cutover", "drain", "retire")
 # What must have passed before a stage may begin; data moves on the way of the bootstrap, and may move again.
@@ -26,17 +26,20 @@ class Progress(Struct, frozen=True):
     """A move as far as it went.
 
     passed: wall time at which a stage passed last. weight: what the new cluster gets of the traffic, and `steered`
-    whether that was ever told. side: who takes writes. frozen: writes were stopped, and nobody has allowed them again;
-    settled: the data that was the same on both sides then, so that it may be turned. returning: why everything is on
-    its way back. confirmed: what people have agreed to.
+    whether that was ever told. side: whose writes count, and `switched` whether that was ever decided. frozen: writes
+    were being stopped since, so that nobody can know who may take them; settled: the data that was the same on both
+    sides then, so that it may be turned. thawed: the data that takes writes on the side since it was decided.
+    returning: why everything is on its way back. confirmed: what people have agreed to.
     """
 
     passed: dict[str, str] = {}
     weight: int = 0
     steered: bool = False
     side: str = "from"
+    switched: bool = False
     settled: frozenset[str] = frozenset()
     frozen: bool = False
+    thawed: frozenset[str] = frozenset()
     returning: str = ""
     confirmed: frozenset[str] = frozenset()
 
@@ -57,7 +60,6 @@ def progress(events: Iterable[AnyEvent]) -> Progress:
     steered = [e for e in told if isinstance(e, Steered) and not e.cause]
     switched, since = _after(told, lambda e: isinstance(e, Switched))
     carried = [e for e in since if isinstance(e, Carried) and not e.cause]
-    stopped = [e.what == "freeze" for e in carried if e.what in ("freeze", "thaw")]
     _, tried = _after(told, lambda e: isinstance(e, Staged) and (e.stage, e.outcome) == ("cutover", "returned"))
     aborted = [e.cause or "it was stopped" for e in tried if isinstance(e, Aborted)]
     return Progress(
@@ -65,8 +67,10 @@ def progress(events: Iterable[AnyEvent]) -> Progress:
         steered[-1].weight if steered else 0,
         bool(steered) or any(isinstance(e, Injected) for e in told),
         switched.side if isinstance(switched, Switched) else "from",
+        switched is not None,
         frozenset(e.data for e in carried if e.what == "compare" and e.same),
-        bool(stopped) and stopped[-1],
+        any(isinstance(e, Carrying) and e.what == "freeze" for e in since),
+        frozenset(e.data for e in carried if e.what == "thaw"),
         aborted[-1] if aborted else "",
         frozenset(e.step for e in tried if isinstance(e, Confirmed)),
     )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from dr.core.errors import ToolError
-from dr.core.events import Aborted, Carried, Confirmed, Injected, Returned, Steered, Switched
+from dr.core.events import Aborted, Carried, Carrying, Confirmed, Injected, Returned, Steered, Switched
 from dr.core.forklift import Cutover as Plan
 from dr.core.progress import Progress
 from dr.core.shares import consistent
@@ -64,10 +64,14 @@ class Cutover:
         """
         done = self._done
         if done.returning:
+            with suppress(ToolError):  # it is remembered, and traffic goes back first
+                await self._reopen()
             return await self._return(done.returning)
         try:
             if done.frozen:
-                await self._switch(_OTHER[self._side], settled=done.settled == set(self._states))
+                await self._switch(_OTHER[self._side], settled=self._settled_before)
+            elif self._closed:
+                await self._open(self._side)
             else:
                 await self._begin()
             for step in [step for step in self._plan.steps if step >= self._weight]:
@@ -75,6 +79,24 @@ class Cutover:
         except (Trouble, ToolError) as error:
             return await self._return(str(error))
         return ""
+
+    @property
+    def _closed(self) -> bool:
+        """Whether it was decided who takes writes, and perhaps not carried out."""
+        return self._done.switched and not (self._states and self._done.thawed >= set(self._states))
+
+    @property
+    def _settled_before(self) -> bool:
+        """Whether a switch that was cut off had all data settled, and none was made since."""
+        done = self._done
+        return done.frozen and done.side == self._side and done.settled == set(self._states)
+
+    async def _reopen(self) -> None:
+        """Have the old side take writes where a move that was cut off on its way back left it without them."""
+        if self._side == "from" and self._done.frozen:
+            await self._undo("from", set(self._states))
+        elif self._side == "from" and self._closed:
+            await self._undo("from", set())
 
     async def _begin(self) -> None:
         """See that users are served before anything is moved; of a move that goes on they need not be yet."""
@@ -158,7 +180,8 @@ class Cutover:
         """Have `side` take the writes: stop them, let the data settle, compare it, turn it round, allow them.
 
         `settled`: they are stopped, and the data was the same; from there on every step may be done again. Raises
-        ToolError when it cannot be done in its time; the side that took them takes them again then.
+        ToolError when it cannot be done in its time; the side that took them takes them again then. Once it is
+        written down whose writes count there is no undoing: only another switch loses nothing.
         """
         source = _OTHER[side]
         changed = set(self._states) if settled else set()
@@ -169,17 +192,31 @@ class Cutover:
                 for name, state in self._states.items():
                     changed.add(name)
                     await self._carry(name, "turn", state.turn(side))
-                await self._write_to(side)
-                for name, state in self._states.items():
-                    await self._carry(name, "thaw", state.thaw(side))
         except (ToolError, TimeoutError) as error:
             cause = str(error) or f"writes were stopped for {self._plan.switch_within:g} s, which is too long"
             with suppress(ToolError):  # it is remembered, and traffic goes back first
                 await self._undo(source, changed)
             raise ToolError(f"the data was not switched: {cause}", "look at the data, then cut over again") from None
+        await self._open(side)
+
+    async def _open(self, side: str) -> None:
+        """Write down whose writes count from now on, and have that side take them; raises ToolError, all tried."""
         self._side = side
         self._recorder.emit(Switched(self._recorder.at, side))
+        failed = []
+        for hook in self._plan.writer:
+            try:
+                await self._steering.tell(hook, self._weight, side)
+            except ToolError as error:
+                failed.append(error.cause)
+        for name, state in self._states.items():
+            try:
+                await self._carry(name, "thaw", state.thaw(side))
+            except ToolError as error:
+                failed.append(f"{name}: {error.cause}")
         self._users.forgive()
+        if failed:
+            raise ToolError(f"writes are not taken by `{side}`: {'; '.join(failed)}", _AGAIN)
 
     async def _settled(self, source: str) -> None:
         for name, state in self._states.items():
@@ -205,31 +242,25 @@ class Cutover:
             try:
                 if name in changed:
                     await self._carry(name, "turn", state.turn(source))
-                await self._carry(name, "thaw", state.thaw(source))
             except ToolError as error:
                 failed.append(f"{name}: {error.cause}")
         try:
-            await self._write_to(source)
+            await self._open(source)
         except ToolError as error:
             failed.append(error.cause)
         if failed:
-            self._stuck = f"writes are not taken again by `{source}`: {'; '.join(failed)}"
+            self._stuck = "; ".join(failed)
             raise ToolError(self._stuck, _AGAIN)
-        self._recorder.emit(Switched(self._recorder.at, source))
-        self._users.forgive()
 
     async def _carry(self, name: str, what: str, work: Awaitable[None]) -> None:
         began = self._recorder.at
+        self._recorder.emit(Carrying(began, name, what))
         try:
             await work
         except ToolError as error:
             self._recorder.emit(Carried(self._recorder.at, name, what, began, cause=error.cause))
             raise
         self._recorder.emit(Carried(self._recorder.at, name, what, began))
-
-    async def _write_to(self, side: str) -> None:
-        for hook in self._plan.writer:
-            await self._steering.tell(hook, self._weight, side)
 
     async def _return(self, cause: str) -> str:
         """Bring users back to the old cluster; return why. Raises ToolError where they cannot go back."""
@@ -245,7 +276,7 @@ class Cutover:
                     f"{cause}; {kept}",
                     "mend the new cluster; or take the loss, and move traffic by hand",
                 )
-            await self._switch("from")
+            await self._switch("from", settled=self._settled_before)
         await self._steer(0)
         if self._stuck:
             raise ToolError(f"{cause}; {self._stuck}", _AGAIN)

@@ -132,7 +132,7 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
     Steered: lambda event: (
         f"{'✗' if event.cause else '✓'} {event.weight} % of the traffic to the new cluster {event.cause[:_MESSAGE]}"
     ).rstrip(),
-    Switched: lambda event: f"✓ writes are taken by the {'new' if event.side == 'to' else 'old'} cluster",
+    Switched: lambda event: f"✓ writes go to the {'new' if event.side == 'to' else 'old'} cluster",
     Returned: lambda event: f"✓ back on the old cluster, {seconds(event.at - event.began)} after it was decided",
     Drained: lambda event: f"✓ stopped {event.ref}",
 }

@@ -89,7 +89,16 @@ def verdict(move: Move) -> tuple[str, str, str]:
         return head, style, f"{title}: {down}"
     if move.verdict == "returned":
         took = seconds(move.returned[-1].at - move.returned[-1].began) if move.returned else "?"
-        return head, style, f"{title}: within {took}, because {broken.cause if broken else 'users were not served'}"
+        still = (
+            f"; users are still not served: {move.returned[-1].left}"
+            if move.returned and move.returned[-1].left
+            else ""
+        )
+        return (
+            head,
+            style,
+            f"{title}: within {took}, because {broken.cause if broken else 'users were not served'}{still}",
+        )
     if move.verdict == "stopped" and broken:
         return head, style, f"{title}: at {broken.name}: {broken.cause}"
     passed = [s.name for s in move.stages if s.outcome == "passed"]

@@ -13,7 +13,18 @@ from msgspec.structs import replace
 from dr.core.adopting import adopted, patch, place
 from dr.core.bound import bound, tokens, unplaced
 from dr.core.census import Census, Counting
-from dr.core.events import Aborted, AnyEvent, Carried, Confirmed, PlannedStep, Stage, Staged, Steered, Switched
+from dr.core.events import (
+    Aborted,
+    AnyEvent,
+    Carried,
+    Carrying,
+    Confirmed,
+    PlannedStep,
+    Stage,
+    Staged,
+    Steered,
+    Switched,
+)
 from dr.core.forklift import Cutover, Data, Forklift, Override, Postgres, Seen, Side, Traffic, TrafficCommand, Volume
 from dr.core.forklift import parse as parse_file
 from dr.core.gameday import RepoSource, SteadyState
@@ -264,12 +275,15 @@ def test_a_stage_counts_only_until_it_begins_anew() -> None:
 
 
 def test_a_switch_goes_on_from_where_it_was() -> None:
-    events: list[AnyEvent] = [Steered(1, 50, 0), Carried(2, "orders", "freeze", 1)]
+    events: list[AnyEvent] = [Steered(1, 50, 0), Carrying(2, "orders", "freeze")]  # cut off there, it may be frozen
     assert (progress(events).frozen, progress(events).settled, progress(events).weight) == (True, frozenset(), 50)
     events.append(Carried(3, "orders", "compare", 2, same=True))
     assert progress(events).settled == {"orders"}
     events.append(Switched(4, "to"))
     assert (progress(events).frozen, progress(events).settled, progress(events).side) == (False, frozenset(), "to")
+    assert progress(events).thawed == frozenset(), "it was decided, and nobody was told yet"
+    events.append(Carried(5, "orders", "thaw", 4))
+    assert progress(events).thawed == {"orders"}
 
 
 def test_a_return_that_was_cut_off_goes_on_and_is_forgotten_once_it_is_done() -> None:
