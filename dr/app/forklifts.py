@@ -18,10 +18,11 @@ from dr.adapters.manifests import written
 from dr.adapters.store import EVENTS, EventLog, SystemClock, events, new_run
 from dr.app.answer import Answer
 from dr.app.finish import write
-from dr.app.moves import Ready, Shown, Stages, connected, lock_of, opening
+from dr.app.moves import Ready, Shown, connected, lock_of, opening
 from dr.app.places import target
 from dr.app.reading import load
 from dr.app.restores import assignment_of
+from dr.app.stages import Stages
 from dr.core import forklift as forklifts
 from dr.core.adopting import adopted, patch, place
 from dr.core.errors import ConfigError, DrError, NotFound, StoreError, UsageError

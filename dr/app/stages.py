@@ -1,0 +1,331 @@
+"""The stages of a forklift, each done on both clusters and written down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+import msgspec
+
+from dr.adapters.data import states
+from dr.adapters.kube import Survey
+from dr.adapters.probing import Prober
+from dr.adapters.traffic import Hooks, Looking
+from dr.app.moves import FORKLIFT, Clusters, Ready, Shown
+from dr.app.retiring import embedded_name, retired, too_early
+from dr.core import gameday as gamedays
+from dr.core.errors import DrError, LockError, ToolError, UsageError
+from dr.core.events import (
+    AnyEvent,
+    Began,
+    Carried,
+    Checked,
+    PlannedProbe,
+    Stage,
+    Staged,
+    Survived,
+    Twinned,
+)
+from dr.core.events import Parity as ParityEvent
+from dr.core.forklift import named
+from dr.core.hidden import Hidden
+from dr.core.model import Level, Origin
+from dr.core.moving import findings, live_only
+from dr.core.progress import Progress, progress
+from dr.engine.cutover import Cutover
+from dr.engine.drain import drain, undrain
+from dr.engine.lock import kept
+from dr.engine.moving import census, parity
+from dr.engine.ports import State
+from dr.engine.preflight import preflight
+from dr.engine.recorder import Recorder
+from dr.engine.restore import Gates
+from dr.engine.run import carried_over, run
+from dr.engine.users import Users
+from dr.engine.verify import verify
+
+
+class Stages:
+    """The stages of one move. Each returns why it did not pass, "" where it did; raises DrError."""
+
+    def __init__(
+        self, ready: Ready, clusters: Clusters, recorder: Recorder, events: Sequence[AnyEvent], shown: Shown
+    ) -> None:
+        """`events`: all that was written down so far; it grows as more is."""
+        self._ready = ready
+        self._clusters = clusters
+        self._recorder = recorder
+        self._events = events
+        self._shown = shown
+        self._stack = AsyncExitStack()
+        self._states: dict[str, State] | None = None
+        self._users: tuple[Users, Prober] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.alone: tuple[Hidden, ...] = ()
+        self._work: dict[str, Callable[[], Awaitable[str]]] = {
+            "preflight": self._preflight,
+            "bootstrap": self._bootstrap,
+            "verify": self._verify,
+            "data": self._data,
+            "parity": self._parity,
+            "cutover": self._cutover,
+            "drain": self._drain,
+            "retire": self._retire,
+        }
+
+    @property
+    def done(self) -> Progress:
+        """How far the move is."""
+        return progress(self._events)
+
+    async def close(self) -> None:
+        """Stop asking as users do."""
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def carry_out(self, stage: str) -> str:
+        """Do a stage and write down how it went; raises DrError, and what ends it from outside."""
+        clock, recorder = self._recorder.clock, self._recorder
+        recorder.emit(Stage(recorder.at, stage, clock.now()))
+        outcome, cause = "interrupted", ""
+        try:
+            cause = await self._work[stage]()
+            outcome = ("returned" if stage == "cutover" else "failed") if cause else "passed"
+        except DrError as error:
+            outcome, cause = "failed", error.cause
+            raise
+        finally:
+            recorder.emit(Staged(recorder.at, stage, outcome, clock.now(), cause))
+        return cause
+
+    async def _preflight(self) -> str:
+        ready, recorder, clusters = self._ready, self._recorder, self._clusters
+        old, new = await asyncio.gather(census(Survey(clusters.old)), census(Survey(clusters.new)))
+        git = [step.ref for step in ready.assignment.steps]
+        derived = [node.ref for node in ready.loaded.graph.nodes if node.origin is Origin.DERIVED]
+        resources = ready.loaded.source.resources
+        self.alone = live_only(old, git, derived, resources)
+        begun = "bootstrap" in self.done.passed or any(
+            isinstance(event, Stage) and event.stage == "bootstrap" for event in self._events
+        )
+        rows = findings(old, new, ready.move, resources, git, self.alone, begun=begun)
+        checks = [Checked(recorder.at, r.check, r.level, r.subject, r.cause, r.remedy) for r in rows]
+        checks += [Checked(recorder.at, "data", Level.ERROR, *row) for row in self._misplaced()]
+        for check in checks:
+            recorder.emit(check)
+        checks += await preflight(clusters.new, ready.assignment, ready.loaded.graph, recorder)
+        wrong = sum(1 for check in checks if check.level is Level.ERROR)
+        return f"{wrong} findings stand against the move" if wrong else ""
+
+    def _misplaced(self) -> list[tuple[str, str, str]]:
+        """Return the data whose object is not in git, so that it has no place in the order."""
+        known = {(s.ref.kind, s.ref.namespace, s.ref.name) for s in self._ready.assignment.steps}
+        return [
+            (data.name, f"belongs to {data.of}, which the commit does not have", "name an object of git under `of`")
+            for data in self._ready.move.data
+            if (named(data.of).kind, named(data.of).namespace, named(data.of).name) not in known
+        ]
+
+    async def _bootstrap(self) -> str:
+        ready, clusters = self._ready, self._clusters
+        began = next(event for event in self._events if isinstance(event, Began))
+        applied = carried_over(self._events, clusters.will, ready.assignment.digest)
+        done = await run(
+            clusters.new,
+            began,
+            ready.assignment,
+            ready.loaded.graph,
+            self._recorder,
+            ready.settings,
+            applied=applied,
+            force=True,
+            compare=False,
+            part=True,
+            gates=self._gates(),
+        )
+        outcome = done.outcome
+        if outcome and outcome.passed:
+            return ""
+        failed = len(outcome.failed) if outcome else 0
+        return f"{failed} objects failed, so that {len(outcome.skipped) if outcome else 0} were not tried"
+
+    def _gates(self) -> Gates:
+        """Return where on the way data is moved: a volume before its claim, all else once its object is ready."""
+        index = {(s.ref.kind, s.ref.namespace, s.ref.name): i for i, s in enumerate(self._ready.assignment.steps)}
+        before: dict[int, Callable[[], Awaitable[str]]] = {}
+        after: dict[int, Callable[[], Awaitable[str]]] = {}
+        for data in self._ready.move.data:
+            ref = named(data.of)
+            place = index.get((ref.kind, ref.namespace, ref.name))
+            if place is not None:
+                (before if data.volume else after)[place] = self._copying(data.name)
+        return Gates(before, after)
+
+    def _copying(self, name: str) -> Callable[[], Awaitable[str]]:
+        async def copy() -> str:
+            try:
+                await self._copy(name)
+            except ToolError as error:
+                return f"data {name}: {error.cause}"
+            return ""
+
+        return copy
+
+    async def _copy(self, name: str) -> None:
+        state, recorder, began = self.states[name], self._recorder, self._recorder.at
+        try:
+            await state.copy()
+            old, new = await asyncio.gather(state.count("from"), state.count("to"))
+        except ToolError as error:
+            recorder.emit(Carried(recorder.at, name, "copy", began, cause=error.cause))
+            raise
+        recorder.emit(Carried(recorder.at, name, "copy", began, old.rows, new.rows, old == new))
+
+    @property
+    def states(self) -> dict[str, State]:
+        """The data that moves, by name."""
+        if self._states is None:
+            self._states = states(self._ready.move.data, self._clusters.sides, os.environ, self._ready.folder)
+        return self._states
+
+    async def _verify(self) -> str:
+        ready = self._ready
+        compared, found = await verify(
+            self._clusters.new, ready.assignment, ready.loaded.graph, self._recorder, ready.settings.rules, 15.0
+        )
+        wrong = sum(1 for difference in found if difference.what != "extra")
+        return f"{wrong} of {compared} objects are not as git says" if wrong else ""
+
+    async def _data(self) -> str:
+        for name in self.states:
+            await self._copy(name)
+        return ""
+
+    async def _parity(self) -> str:
+        ready, recorder = self._ready, self._recorder
+        surveys = Survey(self._clusters.old), Survey(self._clusters.new)
+        compared, found = await parity(*surveys, ready.assignment, ready.move.overrides)
+        for twin in found:
+            recorder.emit(ParityEvent(recorder.at, twin.ref, twin.path, twin.old, twin.new, twin.drifted, twin.allowed))
+        recorder.emit(Twinned(recorder.at, compared))
+        wrong = sum(1 for twin in found if not twin.allowed)
+        return f"{wrong} differences that no override allows" if wrong else ""
+
+    async def _cutover(self) -> str:
+        cutover = self._ready.move.cutover
+        if not cutover.traffic:
+            raise UsageError("nothing says how traffic moves", "write a forklift file with `cutover`")
+        users, prober = await self._watching()
+        hooks = Hooks(self._clusters.sides, os.environ, self._ready.folder)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(kept(self._clusters.new, self._run, self._recorder.clock, FORKLIFT))
+            looking = await stack.enter_async_context(Looking(cutover.seen)) if cutover.seen else None
+            following = Cutover(
+                cutover, self._recorder, users, hooks, looking, self.states, self._shown.agree, self.done
+            )
+            cause = await self._heard(following.run())
+        await self._count(prober)
+        return cause
+
+    @property
+    def _run(self) -> str:
+        return next(event.run for event in self._events if isinstance(event, Began))
+
+    async def _watching(self) -> tuple[Users, Prober]:
+        """Ask as users do, from now to the end of the move's last stage."""
+        if self._users is None:
+            steady = self._ready.move.steady_state
+            probes = [
+                msgspec.structs.replace(p, every=p.every or steady.every, timeout=p.timeout or steady.timeout)
+                for p in steady.probes
+            ]
+            prober = await self._stack.enter_async_context(Prober(probes, self._ready.new))
+            planned: tuple[PlannedProbe, ...] = gamedays.planned(steady)
+            cutover = self._ready.move.cutover
+            limits = cutover.failing_for, cutover.failures, steady.consecutive
+            users = Users(planned, prober, self._recorder, *limits)
+            self._listening = asyncio.create_task(users.listen())
+            self._users = users, prober
+        return self._users
+
+    async def _heard(self, work: Awaitable[str]) -> str:
+        """Do something for as long as the probes are heard."""
+        doing = asyncio.ensure_future(work)
+        listening = self._listening
+        if listening is None:
+            return await doing
+        try:
+            await asyncio.wait((doing, listening), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                listening.result()
+            return doing.result()
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+
+    async def _count(self, prober: Prober) -> None:
+        """Ask what the canaries have left of what was written and acknowledged."""
+        if any(probe.canary for probe in self._ready.move.steady_state.probes):
+            for probe, number in sorted((await prober.survived()).items()):
+                self._recorder.emit(Survived(self._recorder.at, probe, number))
+
+    async def _drain(self) -> str:
+        ready, old = self._ready, self._clusters.old
+        for name, state in self.states.items():
+            began = self._recorder.at
+            await state.end()
+            self._recorder.emit(Carried(self._recorder.at, name, "end", began))
+        if not ready.move.steady_state.probes:
+            await drain(old, ready.assignment, self._recorder, 120.0)
+            return ""
+        users, prober = await self._watching()
+        users.forgive()
+
+        async def served() -> str:
+            draining = asyncio.ensure_future(drain(old, ready.assignment, self._recorder, 120.0))
+            failing = asyncio.ensure_future(users.until(lambda: bool(users.trouble)))
+            try:
+                await asyncio.wait((draining, failing), return_when=asyncio.FIRST_COMPLETED)
+                if draining.done():
+                    draining.result()
+                    return ""
+                return users.trouble
+            finally:
+                for task in (draining, failing):
+                    task.cancel()
+                await asyncio.gather(draining, failing, return_exceptions=True)
+
+        trouble = await self._heard(served())
+        if trouble:
+            count = await undrain(old, ready.assignment)
+            return f"users need the old cluster: {trouble}; {count} workloads were started again"
+        await self._count(prober)
+        return ""
+
+    async def undrained(self) -> int:
+        """Start again what was drained; return how many workloads."""
+        return await undrain(self._clusters.old, self._ready.assignment)
+
+    async def _retire(self) -> str:
+        was, retire = self._clusters.was, self._ready.move.retire
+        if not self._ready.move.source.lock and not was.embedded:
+            raise LockError("`from` has no lock, so that another cluster might be taken away", "set it: dr lock")
+        if cause := too_early(retire, self.done, self._recorder.clock.now()):
+            raise UsageError(cause, "wait, or set `retire.after`")
+        self._shown.confirm(was.context)
+        if retire.command:
+            await retired(retire, was, self._ready.folder)
+        elif was.embedded and (name := embedded_name(was.context)):
+            from dr.app.places import state_folder
+            from dr.local import cluster
+
+            await asyncio.to_thread(cluster.remove, state_folder(), name)
+        else:
+            raise UsageError(
+                f"nothing says how {was.context} is taken away", "name a `retire.command`: it gets DR_CONTEXT"
+            )
+        return ""
