@@ -27,6 +27,7 @@ from dr.core.model import Ref, Resource, Where
 from dr.core.moving import findings
 from dr.core.work import Assignment, Work
 from dr.engine.moving import census, parity
+from dr.engine.ports import Api
 from dr.local import cluster
 from dr.local.binaries import programs
 
@@ -58,28 +59,29 @@ async def fill(made: Kube, bodies: list[Body]) -> None:
     await asyncio.gather(*map(one, bodies[HOMES:]))
 
 
-async def listed(survey: Survey, *, whole: bool) -> int:
+async def listed(survey: Survey) -> int:
     """List every kind of a cluster, four at a time, and keep nothing."""
     limit, count = asyncio.Semaphore(4), 0
 
-    async def one(api: object) -> None:
+    async def one(api: Api) -> None:
         nonlocal count
         async with limit:
-            async for bodies in survey.pages(api, whole=whole):  # type: ignore[arg-type]
+            async for bodies in survey.pages(api):
                 count += len(bodies)
 
     await asyncio.gather(*(one(api) for api in await survey.kinds() if api.kind not in UNCOUNTED))
     return count
 
 
-async def timed(work: Callable[[], Awaitable[object]], trials: int) -> float:
-    """Return the median seconds of some trials."""
-    took = []
+async def timed(work: Callable[[], Awaitable[object]], trials: int) -> tuple[float, float]:
+    """Return the median seconds of some trials, and of those our own processor's."""
+    took, spent = [], []
     for _ in range(trials):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         await work()
         took.append(time.perf_counter() - began)
-    return statistics.median(took)
+        spent.append(time.process_time() - busy)
+    return statistics.median(took), statistics.median(spent)
 
 
 async def measure(count: int, trials: int) -> None:
@@ -98,7 +100,7 @@ async def measure(count: int, trials: int) -> None:
                 sides = Survey(old), Survey(new)
 
                 async def peer() -> None:
-                    await asyncio.gather(*(listed(side, whole=True) for side in sides))
+                    await asyncio.gather(*(listed(side) for side in sides))
 
                 async def preflight() -> None:
                     before, after = await asyncio.gather(*map(census, sides))
@@ -109,12 +111,12 @@ async def measure(count: int, trials: int) -> None:
                     if compared != count or differences:
                         raise SystemExit(f"{compared} compared, {len(differences)} differences: not what was made")
 
-                base = await timed(peer, trials)
+                base, busy = await timed(peer, trials)
                 print(f"{count:,} objects on each cluster, median of {trials}, 2 clusters at once")
-                print(f"  listing both      {base:6.2f} s")
+                print(f"  listing both      {base:6.2f} s  (processor {busy:.2f} s)")
                 for name, work in (("preflight", preflight), ("parity", twins)):
-                    took = await timed(work, trials)
-                    print(f"  {name:<17} {took:6.2f} s  {took / base:.2f} of listing")
+                    took, busy = await timed(work, trials)
+                    print(f"  {name:<17} {took:6.2f} s  (processor {busy:.2f} s)  {took / base:.2f} of listing")
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 print(f"  peak memory       {peak:6.0f} MiB")
         finally:

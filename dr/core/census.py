@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from dr.core.body import mapping
-from dr.core.hidden import Live, live
+from dr.core.hidden import Live, Meta, live
 from dr.core.model import Body
 
 # Kinds of which the bodies say something about the cluster itself.
-_WHOLE = frozenset(
+WHOLE = frozenset(
     {
         "Ingress",
         "IngressClass",
@@ -58,13 +59,18 @@ class Counting:
         self._live: list[Live] = []
         self._bodies: dict[str, list[Body]] = defaultdict(list)
 
+    def names(self, found: Iterable[Live]) -> None:
+        """Take in some objects of one kind, by where they come from."""
+        self._live.extend(found)
+
     def take(self, bodies: Iterable[Body]) -> None:
-        """Take in some objects of one kind."""
+        """Take in some objects of one kind, whole."""
         for body in bodies:
-            self._live.append(live(body))
-            if body["kind"] in _WHOLE:
-                metadata = {k: v for k, v in mapping(body, "metadata").items() if k != "managedFields"}
-                self._bodies[body["kind"]].append({**body, "metadata": metadata})
+            metadata = mapping(body, "metadata")
+            self._live.append(live(body["apiVersion"], body["kind"], msgspec.convert(metadata, Meta)))
+            if body["kind"] in WHOLE:
+                rest = {key: value for key, value in metadata.items() if key != "managedFields"}
+                self._bodies[body["kind"]].append({**body, "metadata": rest})
 
     def census(self, server: str, version: str, issuer: str, refused: Iterable[tuple[str, str]]) -> Census:
         """Return what was taken in."""

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from dr.core.body import home_group, items, mapping, text
-from dr.core.model import Body, Ref
+from dr.core.body import home_group
+from dr.core.model import Ref
 from dr.core.rules.parity import SYSTEM
 from dr.core.rules.writers import ENGINE_MARKS, MADE, MADE_BY, WRITERS
 
@@ -26,7 +26,7 @@ class Written(Struct, frozen=True, gc=False):
     status: bool = False
 
 
-class Live(Struct, frozen=True):
+class Live(Struct, frozen=True, gc=False):
     """A live object as far as it tells where it comes from. `owners` are UIDs."""
 
     ref: Ref
@@ -57,21 +57,43 @@ class Hidden(Struct, frozen=True, order=True):
         return self.by != "controller"
 
 
-def live(body: Body) -> Live:
+class Owner(Struct, gc=False):
+    """Who owns an object."""
+
+    uid: str = ""
+
+
+class Field(Struct, gc=False):
+    """Who wrote fields of an object; which is not of interest, and most of what a list weighs."""
+
+    manager: str = ""
+    time: str = ""
+    subresource: str = ""
+
+
+class Meta(Struct, rename="camel", gc=False):
+    """As much of an object's metadata as tells where it comes from."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    creation_timestamp: str = ""
+    owner_references: tuple[Owner, ...] = ()
+    managed_fields: tuple[Field, ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+def live(api_version: str, kind: str, meta: Meta) -> Live:
     """Return where an object says that it comes from; of labels and annotations the names only."""
-    metadata = mapping(body, "metadata")
-    annotations = mapping(metadata, "annotations")
     return Live(
-        Ref(text(body, "apiVersion"), text(body, "kind"), text(metadata, "namespace"), text(metadata, "name")),
-        text(metadata, "uid"),
-        text(metadata, "creationTimestamp"),
-        tuple(text(owner, "uid") for owner in items(metadata, "ownerReferences")),
-        tuple(
-            Written(text(entry, "manager"), text(entry, "time"), text(entry, "subresource") == "status")
-            for entry in items(metadata, "managedFields")
-        ),
-        frozenset(mapping(metadata, "labels").keys() | annotations.keys()),
-        (text(annotations, _RELEASE_HOME), text(annotations, _RELEASE)),
+        Ref(api_version, kind, meta.namespace, meta.name),
+        meta.uid,
+        meta.creation_timestamp,
+        tuple(owner.uid for owner in meta.owner_references),
+        tuple(Written(field.manager, field.time, field.subresource == "status") for field in meta.managed_fields),
+        frozenset(meta.labels.keys() | meta.annotations.keys()),
+        (meta.annotations.get(_RELEASE_HOME, ""), meta.annotations.get(_RELEASE, "")),
     )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from dr.core.body import home_group, text
-from dr.core.census import UNCOUNTED, Census, Counting
+from dr.core.census import UNCOUNTED, WHOLE, Census, Counting
 from dr.core.errors import ApiError
 from dr.core.forklift import Override
 from dr.core.twins import Twin, compared, plain
@@ -26,8 +26,12 @@ async def census(cluster: Survey) -> Census:
     async def take(api: Api) -> None:
         async with limit:
             try:
-                async for bodies in cluster.pages(api):
-                    counting.take(bodies)
+                if api.kind in WHOLE:
+                    async for bodies in cluster.pages(api):
+                        counting.take(bodies)
+                else:
+                    async for found in cluster.origins(api):
+                        counting.names(found)
             except ApiError as error:
                 if error.status not in (403, 404, 405, 503):
                     raise
@@ -78,7 +82,7 @@ async def _held(
     held: dict[tuple[str, str], bytes] = {}
     if api is None:
         return held
-    async for bodies in cluster.pages(api, whole=True):
+    async for bodies in cluster.pages(api):
         for body in bodies:
             place = text(body, "metadata", "namespace"), text(body, "metadata", "name")
             if place in wanted:

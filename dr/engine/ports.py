@@ -10,6 +10,7 @@ from msgspec import Struct
 from dr.core.chaos import Restored, Said
 from dr.core.events import Event, Target
 from dr.core.forklift import Traffic
+from dr.core.hidden import Live
 from dr.core.model import Body, Diagnostic, Pin, Ref
 from dr.core.overlay import Overlay, Rendered
 from dr.core.source import Entry
@@ -64,6 +65,11 @@ class Api(Struct, frozen=True):
     kind: str
     resource: str
     namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        """The version as an object names it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
 
 
 class Change(Struct, frozen=True):
@@ -232,8 +238,11 @@ class Survey(Protocol):
     async def kinds(self) -> tuple[Api, ...]:
         """Return every kind that can be listed, in the version that the server prefers."""
 
-    def pages(self, api: Api, *, whole: bool = False) -> AsyncIterator[list[Body]]:
-        """Yield all objects of a kind, some hundred at a time; of Secrets the names only, unless `whole`."""
+    def pages(self, api: Api) -> AsyncIterator[list[Body]]:
+        """Yield all objects of a kind, some hundred at a time."""
+
+    def origins(self, api: Api) -> AsyncIterator[list[Live]]:
+        """Yield where all objects of a kind come from, some hundred at a time; nothing else of them is asked for."""
 
     async def issuer(self) -> str:
         """Return who signs the tokens of service accounts, "" where that may not be read."""

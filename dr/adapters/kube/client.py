@@ -67,6 +67,16 @@ class Kube:
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = _JSON, **query: str
     ) -> tuple[int, Body]:
         """Send a request; return status and answer. Raises ApiError for any status of 400 and more."""
+        status, content, kind = await self.send(method, path, body, headers, **query)
+        try:
+            return status, msgspec.json.decode(content) if kind == "application/json" else {"text": content.decode()}
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _unreachable(self.access, error) from None
+
+    async def send(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] = _JSON, **query: str
+    ) -> tuple[int, bytes, str]:
+        """Send a request; return status, content and its type. Raises ApiError for any status of 400 and more."""
         if self._session is None:
             raise RuntimeError("open the client with `async with` first")
         url = f"{self.access.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -76,9 +86,8 @@ class Kube:
                 content = await response.read()
                 if response.status >= 400:
                     raise _refused(response.status, content, response.headers.get("Retry-After", ""))
-                said = response.content_type == "application/json"
-                return response.status, msgspec.json.decode(content) if said else {"text": content.decode()}
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
+                return response.status, content, response.content_type
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(self.access, error) from None
 
     async def version(self) -> str:
