@@ -39,7 +39,15 @@ async def held(
     Raises LockError when another run holds it. `lost` is called when it was taken away meanwhile.
     """
     lease = Hold(cluster, Ref("coordination.k8s.io/v1", "Lease", "kube-system", name), holder, clock)
-    await lease.acquire()
+    acquiring = asyncio.ensure_future(lease.acquire())
+    try:
+        await asyncio.shield(acquiring)
+    except asyncio.CancelledError:
+        # The request may be granted yet: what it takes is given back, or nobody could begin for a while.
+        await asyncio.wait((acquiring,))
+        if not acquiring.exception():
+            await lease.release()
+        raise
     renewing = asyncio.create_task(lease.renew(lost))
     try:
         yield lease

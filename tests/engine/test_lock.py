@@ -117,3 +117,29 @@ def test_an_api_server_that_is_away_for_a_moment_does_not_end_the_hold(monkeypat
         await asyncio.sleep(0.1)
 
     assert not hold(Away(), "run-1", Clock(), inside)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.03, 0.06])
+def test_a_run_that_is_stopped_while_it_takes_hold_leaves_the_cluster_to_others(after: float) -> None:
+    class Slow(FakeCluster):
+        async def create(self, body: Any) -> Any:
+            await asyncio.sleep(0.02)
+            made = await super().create(body)
+            await asyncio.sleep(0.02)  # it is taken, and the answer is on its way
+            return made
+
+    cluster = Slow()
+
+    async def go() -> None:
+        async def run() -> None:
+            async with held(cluster, "run-1", Clock(), lambda _: None):
+                await asyncio.sleep(1)
+
+        running = asyncio.create_task(run())
+        await asyncio.sleep(after)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(go())
+    assert not cluster.objects
