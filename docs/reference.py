@@ -124,6 +124,8 @@ _MAPPINGS = (
     ("blast_radius", gameday.BlastRadius),
     ("approvals[]", gameday.Approval),
     ("notifications[]", gameday.Notification),
+    ("… email", gameday.Email),
+    ("… a reference to a secret", gameday.Reference),
     ("follow_up[]", gameday.FollowUp),
 )
 

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dr.adapters.chaos import Experiment
 from dr.adapters.kube import Kube, kubeconfig
-from dr.adapters.notify import tell
 from dr.adapters.probing import Prober
 from dr.adapters.store import EventLog, SystemClock, new_run
 from dr.app import experiments
 from dr.app.clusters import Binaries, bring_up
 from dr.app.deadman import DeadMan, Watch
-from dr.app.finish import write
+from dr.app.finish import Finished, write
+from dr.app.notices import Messenger
 from dr.app.places import state_folder, target
 from dr.app.reading import Loaded
 from dr.app.recoveries import Arena, Ask, Source, fill, recoverer
@@ -35,6 +36,7 @@ from dr.core.errors import DrError, LockError, UsageError
 from dr.core.events import Announced, Approved, Began, Checked, Ended, Event, Phase, Target
 from dr.core.gameday import Gameday
 from dr.core.model import Level
+from dr.core.notice import Notice
 from dr.core.runbook import RunbookStep
 from dr.engine.gameday import Exercise, Rules
 from dr.engine.lock import GAMEDAY, kept
@@ -165,6 +167,7 @@ class _Run(Struct, frozen=True):
     private: Path
     known: Target
     environment: dict[str, str]
+    messenger: Messenger
 
 
 async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> None:
@@ -174,7 +177,8 @@ async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, s
         known = await cluster.identity()
         with _private() as private:
             environment = _environment(ready, arena, known, private)
-            run = _Run(ready, arena, options, shown, number, folder, private, known, environment)
+            messenger = Messenger(ready.gameday.notifications, ready.file, folder, shown.say)
+            run = _Run(ready, arena, options, shown, number, folder, private, known, environment, messenger)
             origin = clock.monotonic()
             with DeadMan(Watch(str(folder), origin, environment, str(private), arena.made is not None)):
                 try:
@@ -182,8 +186,8 @@ async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, s
                         recorder = Recorder(log, clock, [watcher], clock.monotonic() - origin)
                         await _to_the_end(run, cluster, recorder)
                 finally:
-                    done = write(folder)
-    await _notify(ready.gameday, "aborted" if done.row.verdict == "aborted" else "ended", done.row.verdict, shown)
+                    messenger.tell(_ended(run, write(folder)))
+                    await messenger.close()
 
 
 async def _to_the_end(run: _Run, cluster: Kube, recorder: Recorder) -> None:
@@ -218,7 +222,7 @@ async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
     recorder.emit(Checked(recorder.at, "reachable", Level.INFO, known.context, reached))
     async with kept(cluster, began.run, recorder.clock, GAMEDAY) as hold:
         recorder.leave(Phase.PREFLIGHT)
-        await _notify(gameday, "began", run.folder.name, run.shown)
+        run.messenger.tell(_notice(run, "began"))
         async with _probing(ready, arena) as prober:
             # How long the recovery may take is counted from the fault: this only ends a method that never strikes.
             limit = max(_METHOD, gameday.recovery.timeout)
@@ -306,12 +310,20 @@ def _announced(ready: Prepared, options: Options, number: int) -> Announced:
     )
 
 
-async def _notify(gameday: Gameday, what: str, how: str, shown: Shown) -> None:
-    """Tell those who want to know; that one cannot be told is said and stops nothing."""
-    text = f"gameday {gameday.title}: {what} ({how})"
-    body = {"event": what, "title": gameday.title, "scenario": gameday.scenario, "detail": how}
-    for where in gameday.notifications:
-        if what in where.on:
-            for url, content in ((where.webhook, body), (where.slack, {"text": text})):
-                if url and (cause := await tell(url, content)):
-                    shown.say(f"notification: {cause}")
+def _notice(run: _Run, event: str) -> Notice:
+    gameday, rto = run.ready.gameday, run.ready.gameday.objectives.rto
+    return Notice(
+        event,
+        gameday.title,
+        run.ready.scenario,
+        run.folder.name,
+        SystemClock().now(),
+        run.known.context,
+        rto=None if rto is None else float(rto),
+        report=str(run.folder),
+    )
+
+
+def _ended(run: _Run, done: Finished) -> Notice:
+    event = "aborted" if done.row.verdict == "aborted" else "ended"
+    return replace(_notice(run, event), verdict=done.row.verdict, rta=done.row.rta)

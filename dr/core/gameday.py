@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -229,12 +229,40 @@ class Approval(_Strict, frozen=True):
     reference: str = ""
 
 
-class Notification(_Strict, frozen=True):
-    """Where to tell what happens: `webhook` gets JSON, `slack` the same for people."""
+NOTICES = ("began", "aborted", "ended")
 
-    webhook: str = ""
-    slack: str = ""
-    on: tuple[str, ...] = ("began", "aborted", "ended")
+
+class Reference(_Strict, frozen=True):
+    """Where a secret is: the name of an environment variable, or a file; exactly one of them."""
+
+    env: str = ""
+    file: str = ""
+
+
+class Email(_Strict, frozen=True, rename={"sender": "from"}):
+    """A mail server: `tls` is starttls, tls or none; `user` logs in with `password` where it is given."""
+
+    host: str
+    sender: str
+    to: tuple[str, ...]
+    port: int = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password: Reference | None = None
+
+
+class Notification(_Strict, frozen=True):
+    """Where to tell what happens: `webhook` gets JSON, `slack` a line for people, `email` a mail.
+
+    The address of a webhook is often its password, so it may be a reference. `sign`: the secret by which a webhook
+    knows that a body is ours.
+    """
+
+    webhook: str | Reference = ""
+    slack: str | Reference = ""
+    email: Email | None = None
+    sign: Reference | None = None
+    on: tuple[str, ...] = NOTICES
 
 
 class FollowUp(_Strict, frozen=True):
@@ -321,6 +349,12 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
     twice = sorted({name for name in names if names.count(name) > 1})
     unknown = [p for p in steady.probes if not p.kind]
     unbound = [a for a in gameday.abort if not (a.after or (a.probe in names and a.failing_for))]
+    told = gameday.notifications
+    silent = any(not (n.webhook or n.slack or n.email) for n in told)
+    named = [value for n in told for value in (n.webhook, n.slack, n.sign, n.email and n.email.password)]
+    unmeant = any(isinstance(value, Reference) and bool(value.env) == bool(value.file) for value in named)
+    unheard = any(set(n.on) - set(NOTICES) for n in told)
+    open_mail = any(n.email and n.email.password and n.email.tls == "none" for n in told)
     patterns = [name for name in gameday.blast_radius.namespaces if "*" in name or not name]
     from_git = recovery.by == "restore" or bool(target.create and target.create.restore)
     rows: tuple[tuple[object, Path, str], ...] = (
@@ -340,6 +374,10 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (from_git and not gameday.repo, (), "`repo` is missing: a restore from git needs it"),
         (recovery.by == "runbook" and not (recovery.runbook or gameday.repo), ("recovery",), "names no `runbook`"),
         (patterns, ("blast_radius", "namespaces"), "may not hold patterns or empty names: name each namespace"),
+        (silent, ("notifications",), "each needs a `webhook`, a `slack` or an `email`"),
+        (unmeant, ("notifications",), "a reference names either `env` or `file`"),
+        (unheard, ("notifications",), f"`on` holds what is none of {', '.join(NOTICES)}"),
+        (open_mail, ("notifications",), "a password would be sent in the clear: `tls` is none"),
         (unbound, ("abort",), "each condition needs `after`, or the name of a `probe` and `failing_for`"),
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)

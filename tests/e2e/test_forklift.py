@@ -76,7 +76,7 @@ def test_users_are_moved_with_their_data_and_nothing_that_was_acknowledged_is_lo
 
 
 def test_users_are_back_on_the_old_cluster_at_once_when_the_new_one_fails(moving: World) -> None:
-    file = moving.write(cutover={**_cutover(moving), "hold": 8})
+    file = moving.write(cutover={**_cutover(moving), "hold": 4})
     before = moving.state_of("from")
     with User(moving.door) as user:
         process = moving.start("forklift", str(file), "--yes")
