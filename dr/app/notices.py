@@ -44,7 +44,7 @@ class Place(Struct, frozen=True):
     kind: str
     said: str | Reference | Email
     sign: Reference | None
-    on: tuple[str, ...]
+    events: tuple[str, ...]
 
 
 def places(told: Sequence[Notification]) -> Iterator[Place]:
@@ -52,7 +52,7 @@ def places(told: Sequence[Notification]) -> Iterator[Place]:
     for index, one in enumerate(told):
         for kind in ("webhook", "slack", "email"):
             if said := getattr(one, kind):
-                yield Place(f"notifications[{index}].{kind}", kind, said, one.sign, one.on)
+                yield Place(f"notifications[{index}].{kind}", kind, said, one.sign, one.events)
 
 
 class Messenger:
@@ -66,7 +66,7 @@ class Messenger:
     def tell(self, notice: Notice) -> None:
         """Begin to tell all who want to know of it; returns at once."""
         for place in self._places:
-            if notice.event in place.on:
+            if notice.event in place.events:
                 task = asyncio.create_task(told(place, notice, self._file.parent))
                 self._under_way[task] = place, notice
 

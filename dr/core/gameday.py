@@ -262,7 +262,7 @@ class Notification(_Strict, frozen=True):
     slack: str | Reference = ""
     email: Email | None = None
     sign: Reference | None = None
-    on: tuple[str, ...] = NOTICES
+    events: tuple[str, ...] = NOTICES
 
 
 class FollowUp(_Strict, frozen=True):
@@ -353,7 +353,7 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
     silent = any(not (n.webhook or n.slack or n.email) for n in told)
     named = [value for n in told for value in (n.webhook, n.slack, n.sign, n.email and n.email.password)]
     unmeant = any(isinstance(value, Reference) and bool(value.env) == bool(value.file) for value in named)
-    unheard = any(set(n.on) - set(NOTICES) for n in told)
+    unheard = any(set(n.events) - set(NOTICES) for n in told)
     open_mail = any(n.email and n.email.password and n.email.tls == "none" for n in told)
     patterns = [name for name in gameday.blast_radius.namespaces if "*" in name or not name]
     from_git = recovery.by == "restore" or bool(target.create and target.create.restore)
@@ -376,7 +376,7 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (patterns, ("blast_radius", "namespaces"), "may not hold patterns or empty names: name each namespace"),
         (silent, ("notifications",), "each needs a `webhook`, a `slack` or an `email`"),
         (unmeant, ("notifications",), "a reference names either `env` or `file`"),
-        (unheard, ("notifications",), f"`on` holds what is none of {', '.join(NOTICES)}"),
+        (unheard, ("notifications",), f"`events` holds what is none of {', '.join(NOTICES)}"),
         (open_mail, ("notifications",), "a password would be sent in the clear: `tls` is none"),
         (unbound, ("abort",), "each condition needs `after`, or the name of a `probe` and `failing_for`"),
     )

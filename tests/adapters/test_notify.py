@@ -299,7 +299,7 @@ def test_nobody_is_told_what_he_did_not_ask_for(tmp_path: Path) -> None:
     async def go() -> None:
         hook = Hook([])
         async with serving(hook) as url:
-            one = messenger(Notification(slack=url, on=("aborted",)), tmp_path, [])
+            one = messenger(Notification(slack=url, events=("aborted",)), tmp_path, [])
             one.tell(NOTICE)
             await one.close()
         assert hook.told == []
