@@ -125,6 +125,17 @@ def new_run(reports: Path, name: str) -> Path:
     raise StoreError(f"{reports} has a thousand runs of this second", "choose another with --reports")
 
 
+def folders(reports: Path) -> frozenset[str]:
+    """Return the names of the folders under `reports`, which may hold runs; links are none. Raises StoreError."""
+    try:
+        with os.scandir(reports) as found:
+            return frozenset(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise StoreError(f"{reports} cannot be read: {error.strerror}", "choose another with --reports") from None
+
+
 def interrupted(reports: Path, uid: str) -> tuple[Path, tuple[AnyEvent, ...]]:
     """Return the newest run on the cluster `uid` that has not passed; raises NotFound."""
     for folder in sorted(reports.glob("*/"), reverse=True):

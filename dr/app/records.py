@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dr.adapters import history
+from dr.adapters import history, store
 from dr.adapters.manifests import parse
 from dr.adapters.store import EVENTS
 from dr.app.finish import told
@@ -45,7 +45,7 @@ def check(folder: Path) -> Checked:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}", "give the folder of a run") from None
     report, wrong = _report(folder)
-    kept = next((r for r in history.rows(folder.parent) if r.folder == folder.name), None)
+    kept = history.of_folder(folder.parent, folder.name)
     heads = {REPORT: str(report.get("head") or ""), history.HISTORY: kept.head if kept else ""}
     noted = sorted({head for head in heads.values() if head})
     faults = [(EVENTS, fault) for fault in chained.check(lines, noted[0] if len(noted) == 1 else "")]
@@ -133,18 +133,29 @@ def find(run: str, reports: Path) -> Path:
     raise NotFound(f"{reports} holds no run {run!r}", f"the latest are {shown}; `dr report list` shows all")
 
 
-def past(reports: Path, scenario: str = "", until: str = "") -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """Return the runs of the past, oldest first, and what could not be read.
+def past(
+    reports: Path, scenario: str = "", until: str = "", limit: int = -1
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the runs of the past, oldest first, and what could not be read; `limit`: only so many, the newest.
 
     A run that was killed before it could be entered into the history is told by its events.
     """
-    known = {row.folder: row for row in history.rows(reports)}
-    notes = [f"{problem.where}: {problem.cause}" for problem in history.problems(reports)]
-    for path in sorted(reports.glob(f"*/{EVENTS}")):
-        if path.parent.name not in known:
+    killed, notes = untold(reports)
+    notes = (*(f"{problem.where}: {problem.cause}" for problem in history.problems(reports)), *notes)
+    lost = (r for r in killed if scenario in ("", r.scenario) and (not until or r.time[: len(until)] <= until))
+    found = [*history.rows(reports, scenario, until=until, limit=limit), *lost]
+    rows = {row.folder: row for row in sorted(found, key=lambda r: (r.time, r.run))}.values()
+    return tuple(sorted(rows, key=lambda r: (r.time, r.run)))[-limit if limit > 0 else 0 :], notes
+
+
+def untold(reports: Path) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the runs that have events and no row in the history, and what could not be read of them."""
+    known = history.folders(reports)
+    rows, notes = [], []
+    for name in sorted(store.folders(reports) - known):
+        if (reports / name / EVENTS).is_file():
             try:
-                known[path.parent.name] = told(path.parent).row
+                rows.append(told(reports / name).row)
             except StoreError as error:
                 notes.append(error.cause)
-    rows = (r for r in known.values() if scenario in ("", r.scenario) and (not until or r.time[: len(until)] <= until))
-    return tuple(sorted(rows, key=lambda r: (r.time, r.run))), tuple(notes)
+    return tuple(rows), tuple(notes)

@@ -123,11 +123,14 @@ def _shown(found: Finished, earlier: Sequence[Row], form: str, *, detail: bool) 
     return Answer(tuple(run_text.lines(timeline, detail=detail)))
 
 
-def listing(reports: Path, form: str, scenario: str = "") -> Answer:
-    """Answer `dr report list`: the runs, oldest first."""
-    rows, notes = past(reports, scenario)
+def listing(reports: Path, form: str, scenario: str = "", limit: int = 0) -> Answer:
+    """Answer `dr report list`: the runs, oldest first; `limit`: the newest so many, 0: all."""
+    rows, notes = past(reports, scenario, limit=limit or -1)
+    older = max(0, history.count(reports, scenario) - len(rows)) if limit and len(rows) == limit else 0
+    if older:
+        notes = (*notes, f"{older} older: --limit 0 shows every run")
     if form == "json":
-        return Answer(content=encode({"schema": SCHEMA_VERSION, "runs": rows}), notes=notes)
+        return Answer(content=encode({"schema": SCHEMA_VERSION, "older": older, "runs": rows}), notes=notes)
     return Answer(tuple(history_text.listed(rows)), notes=notes)
 
 
@@ -146,7 +149,7 @@ def trend(scenario: str, reports: Path, form: str, split: str = "") -> Answer:
     """
     rows, notes = past(reports, scenario)
     if not rows:
-        known = sorted({row.scenario for row in past(reports)[0]})
+        known = sorted({group.scenario for group in history.groups(reports)})
         there = f"there are {', '.join(known)}" if known else f"{reports} holds no runs"
         raise NotFound(f"there is no run of the scenario {scenario!r}", there)
     found = history_text.trend(rows, split)

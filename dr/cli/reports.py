@@ -43,6 +43,9 @@ def report_show(**arguments: Any) -> Answer:
 
 @report.command("list")
 @click.option("--scenario", default="", help="Only this scenario.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=0), help="The newest so many; 0 for all."
+)
 @_REPORTS
 @output("report")
 @answering
@@ -128,3 +131,16 @@ def report_evidence(**arguments: Any) -> Answer:
     from dr.app import reports
 
     return reports.evidence(**arguments)
+
+
+@report.command("metrics")
+@click.option("--textfile", type=click.Path(dir_okay=False, path_type=Path), help="Write there, for node_exporter.")
+@click.option("--stale", multiple=True, metavar="SCENARIO=DAYS", help="Stale after so many days without a met run.")
+@_REPORTS
+@output("report")
+@answering
+def report_metrics(stale: tuple[str, ...], **arguments: Any) -> Answer:
+    """Print the history as metrics for Prometheus: last runs, objectives, staleness."""
+    from dr.app import monitoring
+
+    return monitoring.metrics(limits=monitoring.limits(stale), **arguments)

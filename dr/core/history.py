@@ -52,6 +52,16 @@ class Row(Struct, frozen=True):
     folder: str = ""
 
 
+class Group(Struct, frozen=True):
+    """The runs of a scenario on a target: how many, when (UTC) the last one began and the last that was met ("")."""
+
+    scenario: str
+    target: str
+    runs: int
+    last: str
+    met: str
+
+
 def kind_of(timeline: Timeline) -> str:
     """Return what a run is that is no gameday: a rehearsal or a restore."""
     began = timeline.began

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate, takewhile
@@ -89,9 +89,18 @@ def median_ranks(n: int) -> tuple[int, float]:
     """
     if n < INTERVAL_FROM:
         raise ValueError(f"no interval of the median from {n} runs: {INTERVAL_FROM} are needed")
-    below = accumulate(math.comb(n, k) for k in range(n))
-    outside = list(takewhile(lambda share: share <= _OUTSIDE, (Fraction(2 * count, 2**n) for count in below)))
-    return len(outside), float(1 - outside[-1])
+    # Of whole numbers only: fractions of thousands of digits take a second for some thousand runs.
+    limit = math.floor(_OUTSIDE * 2**n / 2)
+    outside = list(takewhile(lambda count: count <= limit, accumulate(_choices(n))))
+    return len(outside), float(1 - Fraction(2 * outside[-1], 2**n))
+
+
+def _choices(n: int) -> Iterator[int]:
+    """Yield in how many ways 0, 1, 2 … n of n can be chosen."""
+    ways = 1
+    for k in range(n + 1):
+        yield ways
+        ways = ways * (n - k) // (k + 1)
 
 
 def regression(

@@ -18,7 +18,7 @@ Samples = list[tuple[Mapping[str, str], float | None]]
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-class _Family(Struct, frozen=True):
+class Family(Struct, frozen=True):
     """A metric: its name, what it says, its samples (labels beyond those of the run, and the value)."""
 
     name: str
@@ -36,36 +36,36 @@ def metrics(row: Row, recovery: Recovery | None = None) -> bytes:
         "commit": row.commit[:12],
         "target": row.target,
     }
-    lines = [line for family in _families(row, recovery) for line in _lines(family, labels)]
+    lines = [line for family in _families(row, recovery) for line in lines_of(family, labels)]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
 
 
-def _families(row: Row, recovery: Recovery | None) -> Iterator[_Family]:
+def _families(row: Row, recovery: Recovery | None) -> Iterator[Family]:
     probes = {probe.probe.name: probe for probe in recovery.probes} if recovery else {}
-    yield _Family("dr_run_timestamp_seconds", "When the run began, Unix time.", [({}, _unix(row.time))])
-    yield _Family("dr_run_met", "1 when the run's verdict is met.", [({}, float(row.verdict == "met"))])
-    yield _Family("dr_recovery_seconds", "From the fault to the recovery.", [({}, row.rta)])
+    yield Family("dr_run_timestamp_seconds", "When the run began, Unix time.", [({}, unix(row.time))])
+    yield Family("dr_run_met", "1 when the run's verdict is met.", [({}, float(row.verdict == "met"))])
+    yield Family("dr_recovery_seconds", "From the fault to the recovery.", [({}, row.rta)])
     error = row.error if row.rta is not None else None
-    yield _Family("dr_recovery_error_seconds", "By how much the recovery may have been shorter.", [({}, error)])
-    yield _Family("dr_recovery_censored_seconds", "Given up after this time.", [({}, row.censored)])
-    yield _Family("dr_data_loss_seconds", "From the newest write that survived to the fault.", [({}, row.rpa)])
+    yield Family("dr_recovery_error_seconds", "By how much the recovery may have been shorter.", [({}, error)])
+    yield Family("dr_recovery_censored_seconds", "Given up after this time.", [({}, row.censored)])
+    yield Family("dr_data_loss_seconds", "From the newest write that survived to the fault.", [({}, row.rpa)])
     lost = float(row.lost) if row.lost is not None else None
-    yield _Family("dr_lost_writes", "Acknowledged writes that are gone.", [({}, lost)])
+    yield Family("dr_lost_writes", "Acknowledged writes that are gone.", [({}, lost)])
     objectives = _objectives(row)
     promised: Samples = [(labels, outcome.seconds) for labels, outcome in objectives]
-    yield _Family("dr_objective_seconds", "What was promised.", promised)
+    yield Family("dr_objective_seconds", "What was promised.", promised)
     met: Samples = [(labels, float(outcome.met)) for labels, outcome in objectives]
-    yield _Family("dr_objective_met", "1 when the promise was kept.", met)
+    yield Family("dr_objective_met", "1 when the promise was kept.", met)
     parts: Samples = [({"part": name}, took) for name, took in row.parts.items()]
-    yield _Family("dr_part_seconds", "A part of the recovery, or a phase of the run.", parts)
+    yield Family("dr_part_seconds", "A part of the recovery, or a phase of the run.", parts)
     units: Samples = [({"unit": name}, took) for name, took in row.units.items()]
-    yield _Family("dr_unit_recovery_seconds", "From the fault, or the beginning, until a unit was ready.", units)
+    yield Family("dr_unit_recovery_seconds", "From the fault, or the beginning, until a unit was ready.", units)
     down: Samples = [({"probe": name}, probe.downtime) for name, probe in probes.items()]
-    yield _Family("dr_probe_downtime_seconds", "How long a probe may have failed after the fault.", down)
+    yield Family("dr_probe_downtime_seconds", "How long a probe may have failed after the fault.", down)
     errors: Samples = [({"probe": n}, p.error if p.downtime is not None else None) for n, p in probes.items()]
-    yield _Family("dr_probe_downtime_error_seconds", "By how much the downtime may have been shorter.", errors)
+    yield Family("dr_probe_downtime_error_seconds", "By how much the downtime may have been shorter.", errors)
     steady: Samples = [({"probe": n}, float(p.recovered is not None)) for n, p in probes.items()]
-    yield _Family("dr_probe_recovered", "1 when the probe passed to the end.", steady)
+    yield Family("dr_probe_recovered", "1 when the probe passed to the end.", steady)
 
 
 def _objectives(row: Row) -> list[tuple[Mapping[str, str], Outcome]]:
@@ -74,14 +74,16 @@ def _objectives(row: Row) -> list[tuple[Mapping[str, str], Outcome]]:
     return [({"objective": kind, "subject": subject}, o) for (kind, subject), o in sorted(gravest.items())]
 
 
-def _unix(time: str) -> float | None:
+def unix(time: str) -> float | None:
+    """Return Unix time of an ISO 8601 time, None of what is none."""
     try:
         return datetime.fromisoformat(time).timestamp()
     except ValueError:
         return None
 
 
-def _lines(family: _Family, labels: Mapping[str, str]) -> Iterator[str]:
+def lines_of(family: Family, labels: Mapping[str, str]) -> Iterator[str]:
+    """Yield a metric's lines, its samples with `labels` too; nothing where there is no sample."""
     known = [(own, value) for own, value in family.samples if value is not None and math.isfinite(value)]
     if not known:
         return

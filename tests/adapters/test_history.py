@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dr.adapters import history
 from dr.adapters.history import HISTORY, INDEX, add, problems, rebuild, rows
@@ -47,6 +49,39 @@ def test_runs_are_chosen_by_scenario_and_period_with_both_ends(reports: Path) ->
     assert [r.run for r in rows(reports, since="2026-11-02", until="2026-11-02")] == ["run-2"]
     assert [r.run for r in rows(reports, until="2026-11")] == ["run-1", "run-2", "run-3"]
     assert rows(reports, "no-such") == ()
+
+
+def test_the_newest_runs_are_shown_where_all_are_too_many(reports: Path) -> None:
+    assert [r.run for r in rows(reports, limit=2)] == ["run-2", "run-3"]
+    assert [r.run for r in rows(reports, limit=1, skip=1)] == ["run-2"]
+    assert history.count(reports) == 3
+    assert history.count(reports, "pod-kill") == 2
+
+
+def test_each_scenario_on_each_target_has_its_last_run_and_its_last_good_one(reports: Path) -> None:
+    add(reports, replace(row(9), verdict="missed", target="b"))
+    add(reports, replace(row(8), verdict="missed"))
+    assert [(r.scenario, r.target, r.run) for r in history.latest(reports)] == [
+        ("node-loss", "", "run-2"),
+        ("pod-kill", "", "run-8"),
+        ("pod-kill", "b", "run-9"),
+    ]
+    known = {(g.scenario, g.target): (g.runs, g.last[:10], g.met[:10]) for g in history.groups(reports)}
+    assert known["pod-kill", ""] == (3, "2026-11-08", "2026-11-03")
+    assert known["pod-kill", "b"] == (1, "2026-11-09", "")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=8))
+def test_what_is_added_between_questions_is_seen_by_the_next(tmp_path: Path, adds: list[tuple[int, bool]]) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    known: dict[str, Row] = {}
+    for number, asked in adds:
+        add(folder, row(number))
+        known[f"run-{number}"] = row(number)
+        if asked:
+            assert {r.run: r for r in rows(folder)} == known
+    assert {r.run: r for r in rows(folder)} == known
 
 
 def test_no_history_is_no_error_and_leaves_no_file(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from prometheus_client.openmetrics import parser
 
+from dr.adapters import history
 from dr.adapters.history import HISTORY
 from dr.adapters.store import EVENTS, EventLog
 from dr.app import records, reports
 from dr.app.finish import write
 from dr.cli import main
 from dr.core.events import Announced, AnyEvent, Began, Probed
+from dr.core.history import Row
 from dr.core.model import Pin
 from tests.report.test_gameday_reports import gameday
 
@@ -310,3 +312,17 @@ def test_after_a_repeated_run_the_answer_sums_them_up(runs: Path) -> None:
     assert output.endswith(f"Report: {folders[-1] / 'report.html'}")
     assert answer.exit_code == 0
     assert reports.after([*folders, runs / "2026-10-20-080000-cluster-removed"], "json", detail=False).exit_code == 1
+
+
+def test_the_history_is_written_for_prometheus_in_one_piece(tmp_path: Path) -> None:
+    history.add(
+        tmp_path, Row("run-1", "2026-11-23T08:00:00+00:00", "gameday", "pod-kill", "A pod dies", "met", rta=2.0)
+    )
+    file = tmp_path / "dr.prom"
+    words = ["report", "metrics", "--reports", str(tmp_path), "--stale", "pod-kill=90"]
+    done = CliRunner().invoke(main, [*words, "--textfile", str(file)])
+    assert done.exit_code == 0, done.output
+    assert file.read_text() == CliRunner().invoke(main, words).output
+    assert 'dr_scenario_stale_after_seconds{scenario="pod-kill"} 7776000.0' in file.read_text()
+    assert not list(tmp_path.glob(".dr.prom*")), "nothing half written is left"
+    assert CliRunner().invoke(main, ["report", "metrics", "--stale", "pod-kill"]).exit_code == 2
