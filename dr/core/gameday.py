@@ -18,7 +18,7 @@ from dr.core.shape import misfits
 
 RECOVERIES = ("observe", "restore", "runbook", "snapshot")
 _NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
+_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
 
 
 class Duration(float):
@@ -302,9 +302,9 @@ def duration(value: object) -> Duration:
         return Duration(value)
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if found is None:
-        raise ValueError(f"{value!r} is no duration: write 90, 90s, 1m30s or 500ms")
-    hours, minutes, seconds, thousandths = (float(part or 0) for part in found.groups())
-    return Duration(3600 * hours + 60 * minutes + seconds + thousandths / 1000)
+        raise ValueError(f"{value!r} is no duration: write 90, 90s, 1m30s, 500ms or 90d")
+    days, hours, minutes, seconds, thousandths = (float(part or 0) for part in found.groups())
+    return Duration(86_400 * days + 3600 * hours + 60 * minutes + seconds + thousandths / 1000)
 
 
 def hook(kind: type, value: object) -> object:
