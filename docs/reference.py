@@ -1,4 +1,4 @@
-"""Writes docs/reference/ and the schemas of gameday and forklift files from the code. `--check` only compares."""
+"""Writes docs/reference/ and the schemas of the kinds of files from the code. `--check` only compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from dr.cli import main as dr
-from dr.core import forklift, gameday
+from dr.core import forklift, gameday, timetable
 from dr.core.rules.charts import CHARTS
 from dr.core.rules.derivations import DERIVATIONS
 from dr.core.rules.findings import FINDINGS
@@ -153,6 +153,20 @@ _MOVING = (
 )
 
 
+# The mappings of a schedule file.
+_TIMES = (
+    ("", timetable.Schedule),
+    ("business_hours", timetable.Hours),
+    ("freeze[]", timetable.Freeze),
+    ("approval", gameday.Approval),
+)
+
+
+def schedules() -> Iterator[str]:
+    """Yield the page of schedule files."""
+    yield from _fields("Schedule files", _TIMES)
+
+
 def gamedays() -> Iterator[str]:
     """Yield the page of gameday files."""
     yield from _fields("Gameday files", _MAPPINGS)
@@ -165,7 +179,8 @@ def forklifts() -> Iterator[str]:
 
 def _fields(title: str, mappings: Iterable[tuple[str, type[msgspec.Struct]]]) -> Iterator[str]:
     yield from (f"# {title}", "", _NOTE, "")
-    yield "Durations are `90`, `90s`, `1m30s` or `500ms`. Unknown fields are errors: a misspelt limit is no limit."
+    yield "Durations are `90`, `90s`, `1m30s`, `500ms` or `90d`."
+    yield "Unknown fields are errors: a misspelt limit is no limit."
     for place, kind in mappings:
         yield from ("", f"## {place or 'The file'}", "", inspect.getdoc(kind) or "", "")
         yield from ("| field | default |", "|---|---|")
@@ -185,7 +200,7 @@ def schema(kind: type[msgspec.Struct]) -> str:
     """Return the JSON Schema of a kind of file."""
 
     def hook(_: type) -> dict[str, object]:
-        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.hms]+$"}]}
+        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.dhms]+$"}]}
 
     found = msgspec.json.schema(kind, schema_hook=hook)
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **found}, indent=1) + "\n"
@@ -208,8 +223,10 @@ PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "charts.md": _page(charts),
     FOLDER / "gameday.md": _page(gamedays),
     FOLDER / "forklift.md": _page(forklifts),
+    FOLDER / "schedule.md": _page(schedules),
     _SCHEMAS / "gameday.schema.json": lambda: schema(gameday.Gameday),
     _SCHEMAS / "forklift.schema.json": lambda: schema(forklift.Forklift),
+    _SCHEMAS / "schedule.schema.json": lambda: schema(timetable.Schedule),
 }
 
 

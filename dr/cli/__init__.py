@@ -12,6 +12,7 @@ from dr.cli.graphs import graph, impact, lint, plan, why
 from dr.cli.notices import notify
 from dr.cli.reports import report
 from dr.cli.restores import rehearse, restore, verify
+from dr.cli.schedules import schedule
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -34,6 +35,7 @@ _COMMANDS = (
     chaos,
     gameday,
     runbook,
+    schedule,
     forklift,
     report,
     notify,

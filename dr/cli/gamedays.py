@@ -38,7 +38,7 @@ def _exercising(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _led(arguments: dict[str, Any]) -> dict[str, Any]:
+def led(arguments: dict[str, Any]) -> dict[str, Any]:
     """Gather how an exercise is led, and how it is shown, into one argument each."""
     from dr import terminal
     from dr.app.exercises import Options, Shown
@@ -112,7 +112,7 @@ def chaos_run(**arguments: Any) -> Answer:
     """Run an experiment as a gameday: probes from outside, the time to recover, a report."""
     from dr.app import experiments, gamedays
 
-    return gamedays.run_experiment(**experiments.asked(_led(arguments)))
+    return gamedays.run_experiment(**experiments.asked(led(arguments)))
 
 
 @click.group()
@@ -140,7 +140,7 @@ def gameday_run(**arguments: Any) -> Answer:
     """Run a gameday file: preflight, steady state, fault, recovery, hold, clean-up, verdict."""
     from dr.app import gamedays
 
-    return gamedays.run(**_led(arguments))
+    return gamedays.run(**led(arguments))
 
 
 @click.command(epilog=EPILOG)

@@ -27,7 +27,7 @@ def test_every_code_that_a_finding_can_carry_is_in_the_table() -> None:
     known = {finding.code for finding in _reference().FINDINGS}
     made = set()
     for path in (ROOT / "dr").rglob("*.py"):
-        if path in (ROOT / "dr" / "core" / "gameday.py", ROOT / "dr" / "core" / "forklift.py"):
+        if path.parent.name == "core" and path.stem in ("gameday", "forklift", "timetable"):
             continue  # what is wrong with such a file is no finding in a repo
         text = path.read_text(encoding="utf-8")
         made.update(re.findall(r'Diagnostic\(\s*[^,]+(?:\([^)]*\))?[^,]*,\s*"([a-z-]+)"', text))

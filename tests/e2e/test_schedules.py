@@ -1,0 +1,160 @@
+"""Gamedays on a schedule: what a timer runs is run once, and what it is made of is accepted by systemd."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dr.adapters import slots
+from dr.cli import main
+from dr.core.calendar import cron
+from dr.core.timetable import Slotted
+from dr.report.timers import calendar
+
+SHIPPED = Path(__file__).parents[2] / "experiments" / "schedules" / "pod-kill-weekly.yaml"
+DR = str(Path(sys.executable).parent / "dr")
+# A gameday that refuses by itself, which is enough to see that it was begun.
+GAMEDAY = {
+    "title": "Cluster loss",
+    "scenario": "cluster loss",
+    "target": {"context": "no-such-context", "lock": "uid"},
+    "fault": {"experiment": "pod-kill"},
+    "steady_state": {"probes": [{"name": "shop", "tcp": {"host": "127.0.0.1", "port": 1}}]},
+}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    (folder / "gameday.yaml").write_text(yaml.safe_dump(GAMEDAY))
+    file = folder / "schedule.yaml"
+    body = {"title": "Every minute", "gameday": "gameday.yaml", "at": "* * * * *", **changes}
+    file.write_text(yaml.safe_dump(body))
+    return file
+
+
+def dr(*words: str) -> Any:
+    done = CliRunner().invoke(main, ["schedule", *words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_what_is_to_come_is_shown_with_what_will_be_skipped() -> None:
+    found = json.loads(dr("next", str(SHIPPED), "-n", "12", "-o", "json").stdout)["slots"]
+    assert len(found) == 12
+    assert any("end of the year" in slot["skipped"] for slot in found)
+    assert all(datetime.fromisoformat(slot["at"]) > datetime.now(UTC) for slot in found)
+
+
+def test_of_many_runners_one_holds_the_gameday_and_the_others_say_who(tmp_path: Path) -> None:
+    # Once a year, with a year to begin: whatever the minute, there is one slot.
+    file, reports = written(tmp_path, at="@yearly", within="400d"), tmp_path / "reports"
+    words = [DR, "schedule", "run", str(file), "--reports", str(reports), "--yes"]
+
+    def run(_: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(run, range(4)))
+    assert sorted(one.returncode for one in done)[:3] == [0, 0, 0], [one.stderr for one in done]
+    (held,) = [one for one in done if one.returncode]
+    assert "not to begin" in held.stderr, "it was begun, and its gameday refused"
+    told = slots.kept(reports, "Every minute")
+    assert [one.what for one in told] == ["taken", "done"]
+    assert told[1].code == held.returncode
+    assert "dealt with" in run(0).stdout
+
+
+def test_a_slot_is_given_to_one_of_many_that_ask_at_once(tmp_path: Path) -> None:
+    def take(number: int) -> Slotted | None:
+        return slots.take(tmp_path, Slotted("s", "2026-11-24T10:30", "taken", "t", f"runner {number}"))
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(take, range(64)))
+    (winner,) = [number for number, other in enumerate(found) if other is None]
+    assert {other.who for other in found if other} == {f"runner {winner}"}
+    assert len(slots.kept(tmp_path, "s")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "what"),
+    [
+        (
+            {"holidays": [(datetime.now(UTC) + timedelta(days)).strftime("%Y-%m-%d") for days in (-1, 0, 1)]},
+            0,
+            "skipped",
+        ),
+        ({"approval": {"by": "ada", "until": "2026-01-01T00:00:00+00:00"}}, 2, "refused"),
+    ],
+)
+def test_what_may_not_be_held_is_kept_with_its_reason(
+    tmp_path: Path, changes: dict[str, Any], code: int, what: str
+) -> None:
+    file = written(tmp_path, at="@yearly", within="400d", **changes)
+    words = ["run", str(file), "--reports", str(tmp_path)]
+    assert dr(*words).exit_code == code
+    assert [one.what for one in slots.kept(tmp_path, "Every minute")] == [what]
+    assert "dealt with" in dr(*words).output
+    stale = dr("check", str(written(tmp_path, stale_after="90d")), "--reports", str(tmp_path))
+    assert stale.exit_code == 1
+    assert "never met" in stale.output
+    assert what in stale.output
+
+
+def test_a_file_that_is_wrong_says_all_of_it(tmp_path: Path) -> None:
+    done = dr("next", str(written(tmp_path, at="* *", timezone="Nowhere")))
+    assert done.exit_code == 2
+    assert "2 errors in the schedule file" in done.output
+
+
+def analyze(*words: str) -> str:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("no systemd-analyze here: the units are not verified")
+    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    file = written(folder, title='100 % of "it"', at="30 10 1 * TUE", timezone="Europe/Berlin")
+    done = dr(str(file), "--on", "systemd", "--into", str(tmp_path / "units"))
+    assert done.exit_code == 0, done.output
+    units = sorted((tmp_path / "units").iterdir())
+    assert [unit.name for unit in units] == ["dr-100-of-it.service", "dr-100-of-it.timer"]
+    said = analyze("verify", *map(str, units))
+    assert not [line for line in said.splitlines() if "dr-100-of-it" in line]
+
+
+FIELD = st.sampled_from(["*", "0", "5", "*/7", "1-3", "2,4"])
+
+
+@given(
+    FIELD,
+    FIELD,
+    FIELD.filter(lambda f: f != "0"),
+    FIELD.filter(lambda f: f != "0"),
+    st.sampled_from(["*", "MON", "0-2", "FRI-SAT"]),
+)
+def test_a_timer_means_what_the_schedule_does(minute: str, hour: str, day: str, month: str, week: str) -> None:
+    for event in calendar(cron(f"{minute} {hour} {day} {month} {week}")):
+        assert event.count(":") == 2
+        assert not event.startswith(" ")
+
+
+def test_systemd_understands_every_kind_of_calendar_event() -> None:
+    for text in ("30 10 * * TUE", "*/20 0-6 1,15 * *", "0 12 24 12 MON-FRI", "@yearly"):
+        for event in calendar(cron(text)):
+            assert "Next elapse" in analyze("calendar", f"{event} Europe/Berlin")
