@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from dr.cli import main as dr
-from dr.core import forklift, gameday, timetable
+from dr.core import forklift, gameday, herd, timetable
 from dr.core.rules.charts import CHARTS
 from dr.core.rules.derivations import DERIVATIONS
 from dr.core.rules.findings import FINDINGS
@@ -162,6 +162,26 @@ _TIMES = (
 )
 
 
+# The mappings of a herd file.
+_HERDING = (
+    ("", herd.Herd),
+    ("clusters", herd.Clusters),
+    ("clusters.list[]", herd.Listed),
+    ("clusters.secrets", herd.Secrets),
+    ("clusters.capi", herd.Capi),
+    ("clusters.argo", herd.Argo),
+    ("scenarios[]", herd.Scenario),
+    ("waves[]", herd.Wave),
+    ("kubernetes", herd.Kubernetes),
+    ("kubernetes.resources", herd.Resources),
+)
+
+
+def herds() -> Iterator[str]:
+    """Yield the page of herd files."""
+    yield from _fields("Herd files", _HERDING)
+
+
 def schedules() -> Iterator[str]:
     """Yield the page of schedule files."""
     yield from _fields("Schedule files", _TIMES)
@@ -224,8 +244,10 @@ PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / "gameday.md": _page(gamedays),
     FOLDER / "forklift.md": _page(forklifts),
     FOLDER / "schedule.md": _page(schedules),
+    FOLDER / "herd.md": _page(herds),
     _SCHEMAS / "gameday.schema.json": lambda: schema(gameday.Gameday),
     _SCHEMAS / "forklift.schema.json": lambda: schema(forklift.Forklift),
+    _SCHEMAS / "herd.schema.json": lambda: schema(herd.Herd),
     _SCHEMAS / "schedule.schema.json": lambda: schema(timetable.Schedule),
 }
 

@@ -50,7 +50,7 @@ def html(graph: Graph, title: str) -> bytes:
     for edge in graph.edges:
         needs[edge.after].append(Need(edge, graph.nodes[edge.before], edge in graph.cuts, _proof(edge, graph)))
     environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_printable
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=printable
     )
     page = environment.from_string((assets / "graph.html.j2").read_text("utf-8")).render(
         title=title,
@@ -67,8 +67,8 @@ def html(graph: Graph, title: str) -> bytes:
         data=Markup(_data(graph, units, objects)),  # noqa: S704 - escaped by _ESCAPES
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=hashed(style),
+        script_hash=hashed(script),
     )
     return page.encode()
 
@@ -102,11 +102,13 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _printable(value: Any) -> Any:
+def printable(value: Any) -> Any:
+    """Return text without what a terminal or a browser would act on, as jinja2's `finalize`."""
     return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """Return the source by which a Content-Security-Policy allows just this style or script."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -23,8 +21,8 @@ from dr.core.timeline import Timeline, slowest
 from dr.core.whatif import Saving, slack
 from dr.report import gameday_text, move_text, run_figures, run_gantt, run_text
 from dr.report.console import many, pins, seconds
-from dr.report.findings import safe
 from dr.report.gameday_markdown import MARKS
+from dr.report.graph_html import hashed, printable
 
 _WRONG, _SLOW, _SLACK, _EARLIER, _TARGETS = 200, 20, 20, 20, 200
 _BY = {
@@ -72,7 +70,7 @@ def html(
     assets = files("dr.report") / "assets"
     style, script, template = ((assets / f"run.{end}").read_text("utf-8") for end in ("css", "js", "html.j2"))
     environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_printable
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=printable
     )
     environment.filters |= {"seconds": seconds, "cut": run_text.cut, "first_word": lambda text: text.split(" ")[0]}
     page = environment.from_string(template).render(
@@ -108,8 +106,8 @@ def html(
         many=many,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=hashed(style),
+        script_hash=hashed(script),
     )
     return page.encode()
 
@@ -273,11 +271,3 @@ def _measured(timeline: Timeline, recovery: Recovery | None, moved: Move | None)
             else "",
         }
     return {name: value for name, value in rows.items() if value}
-
-
-def _printable(value: Any) -> Any:
-    return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
