@@ -54,9 +54,23 @@ def read(file: Path) -> tuple[Gameday, str]:
     return found, sha256(content).hexdigest()
 
 
-def run(file: Path, options: Options, shown: Shown, form: str, *, dry: bool, detail: bool) -> Answer:
-    """Answer `dr gameday run`."""
+def run(
+    file: Path,
+    options: Options,
+    shown: Shown,
+    form: str,
+    *,
+    dry: bool,
+    detail: bool,
+    to: str = "",
+    lock: str = "",
+) -> Answer:
+    """Answer `dr gameday run`; `to` and its `lock` take the place of the file's target. Raises UsageError."""
     gameday, digest = read(file)
+    if bool(to) != bool(lock):
+        raise UsageError("--to and --lock go together: a name alone may lead elsewhere", "`dr lock TARGET` prints it")
+    if to:
+        gameday = replace(gameday, target=TargetSpec(to, lock, production=gameday.target.production))
     return _answer(_prepared(gameday, file, digest, options, shown), options, shown, form, dry=dry, detail=detail)
 
 

@@ -26,8 +26,9 @@ def state_folder() -> Path:
 def target(name: str) -> Access:
     """Return the access to the cluster that `--to` names.
 
-    `local:NAME` (or its context `dr-NAME`) is an embedded cluster, `kind:NAME` and `k3d:NAME` one of theirs; anything
-    else is a context of the kubeconfig. Raises UsageError, NotFound, and ToolError where kind or k3d fails.
+    `local:NAME` (or its context `dr-NAME`) is an embedded cluster, `kind:NAME` and `k3d:NAME` one of theirs,
+    `in-cluster` in a pod the cluster that it runs in; anything else is a context of the kubeconfig. Raises UsageError,
+    NotFound, and ToolError where kind or k3d fails.
     """
     provider, colon, rest = name.partition(":")
     if not name:
@@ -41,9 +42,10 @@ def target(name: str) -> Access:
             return _embedded(name.removeprefix(_EMBEDDED))
         except NotFound:
             pass
-    from dr.adapters.kube import from_kubeconfig
+    from dr.adapters.kube import IN_CLUSTER, from_kubeconfig, in_cluster
 
-    return from_kubeconfig(name)
+    own = in_cluster(os.environ) if name == IN_CLUSTER else None
+    return own or from_kubeconfig(name)
 
 
 def _embedded(name: str) -> Access:

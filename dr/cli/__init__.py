@@ -9,6 +9,7 @@ from dr.cli.common import EPILOG
 from dr.cli.forklifts import forklift
 from dr.cli.gamedays import chaos, gameday, lock, runbook
 from dr.cli.graphs import graph, impact, lint, plan, why
+from dr.cli.herds import herd
 from dr.cli.notices import notify
 from dr.cli.reports import report
 from dr.cli.restores import rehearse, restore, verify
@@ -36,6 +37,7 @@ _COMMANDS = (
     gameday,
     runbook,
     schedule,
+    herd,
     forklift,
     report,
     notify,

@@ -22,8 +22,23 @@ FORMATS = {
     "gameday": ("text", "json", "junit", "markdown"),
     "runbook": ("text", "json", "markdown"),
     "evidence": ("text", "json", "markdown"),
+    "herd": ("text", "json", "markdown"),
 }
 EPILOG = "REPO is a folder, a bare repo or a URL; REPO@REV a commit, tag, branch or date: repo@v1.2, repo@{2026-01-31}."
+
+
+class Defaulting(click.Group):
+    """A group whose `default` command is meant when none is named: `dr herd FILE`."""
+
+    def __init__(self, *arguments: Any, default: str = "", **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command in that is meant when none is named."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -134,6 +134,10 @@ def gameday_init(file: Path, answers: tuple[str, ...]) -> Answer:
 
 @gameday.command("run")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--to", "to", default="", metavar="TARGET", help="Strike this cluster in place of the file's; needs --lock."
+)
+@click.option("--lock", default="", metavar="LOCK", help="That cluster's lock (`dr lock TARGET` prints it).")
 @_exercising
 @answering
 def gameday_run(**arguments: Any) -> Answer:

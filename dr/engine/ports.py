@@ -99,7 +99,7 @@ class Cluster(Protocol):
     ) -> tuple[Body, ...]:
         """Return all objects of a kind; Secrets without their values unless `whole`."""
 
-    def watch(self, api_version: str, kind: str) -> AsyncIterator[Change]:
+    def watch(self, api_version: str, kind: str, *, namespace: str = "", labels: str = "") -> AsyncIterator[Change]:
         """Yield all objects of a kind and then each change, for as long as it is read; heals by itself."""
 
     async def create(self, body: Body) -> Body:

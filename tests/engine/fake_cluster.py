@@ -83,7 +83,11 @@ class FakeCluster:
         await self.api(api_version, kind)
         return tuple(b for k, b in self.objects.items() if k[1] == kind and namespace in ("", k[2]))
 
-    async def watch(self, api_version: str, kind: str) -> AsyncIterator[Change]:
+    async def watch(
+        self, api_version: str, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> AsyncIterator[Change]:
+        assert not namespace
+        assert not labels
         if self.watch_faults:
             raise self.watch_faults.pop(0)
         queue: asyncio.Queue[Change] = asyncio.Queue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from msgspec import Struct
 
 from dr.core.errors import UsageError
 
+IN_CLUSTER = "in-cluster"
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
 
 class Access(Struct, frozen=True):
     """An API server's address, the CA that it must show, and who calls. Never printed: it holds credentials.
 
-    `ca`, `certificate` and `key` are paths of PEM files; `token` is a bearer token.
+    `ca`, `certificate` and `key` are paths of PEM files; `token` is a bearer token, `token_file` one that is read for
+    each request, because it is renewed there.
     """
 
     context: str
@@ -27,6 +32,7 @@ class Access(Struct, frozen=True):
     key: str = ""
     token: str = ""
     insecure: bool = False
+    token_file: str = ""
 
     def __repr__(self) -> str:
         """Name the context and server only."""
@@ -44,6 +50,10 @@ class Access(Struct, frozen=True):
             context.load_cert_chain(self.certificate, self.key or None)
         return context
 
+    def bearer(self) -> str:
+        """Return the token to show now, "" for none."""
+        return Path(self.token_file).read_text().strip() if self.token_file else self.token
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of the CA file; that of the address where the system's CAs are used."""
         content = Path(self.ca).read_bytes() if self.ca else self.server.encode()
@@ -52,7 +62,8 @@ class Access(Struct, frozen=True):
 
 def kubeconfig(access: Access) -> bytes:
     """Return a kubeconfig with this one access as its only context, for a client of another process."""
-    user = {"client-certificate": access.certificate, "client-key": access.key, "token": access.token}
+    user = {"client-certificate": access.certificate, "client-key": access.key}
+    user |= {"token": access.token, "tokenFile": access.token_file}
     cluster = {
         "server": access.server,
         "certificate-authority": access.ca,
@@ -68,6 +79,16 @@ def kubeconfig(access: Access) -> bytes:
             "contexts": [{"name": access.context, "context": {"cluster": "target", "user": "dr"}}],
         }
     )
+
+
+def in_cluster(environ: Mapping[str, str], folder: Path = _ACCOUNT) -> Access | None:
+    """Return the access of the pod that this process runs in, as its service account; None outside of a cluster."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    token = folder / "token"
+    if not host or not token.exists():
+        return None
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return Access(IN_CLUSTER, server, str(folder / "ca.crt"), token_file=str(token))
 
 
 def contexts(path: Path | None = None) -> tuple[str, ...]:

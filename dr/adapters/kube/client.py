@@ -49,8 +49,6 @@ class Kube:
     async def __aenter__(self) -> Self:
         """Open the connections."""
         headers = {"User-Agent": "dr"}
-        if self.access.token:
-            headers["Authorization"] = f"Bearer {self.access.token}"
         tls = self.access.tls() if self._tls is None else self._tls
         connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=self._timeout)
@@ -82,6 +80,7 @@ class Kube:
         url = f"{self.access.server}{path}" + (f"?{urlencode(query)}" if query else "")
         data = msgspec.json.encode(body) if body is not None else None
         try:
+            headers = {**headers, **self._who()}
             async with self._session.request(method, url, data=data, headers=headers) as response:
                 content = await response.read()
                 if response.status >= 400:
@@ -89,6 +88,10 @@ class Kube:
                 return response.status, content, response.content_type
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(self.access, error) from None
+
+    def _who(self) -> Mapping[str, str]:
+        token = self.access.bearer()
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     async def version(self) -> str:
         """Return the server's version, `v1.37.2`."""
@@ -188,7 +191,9 @@ class Kube:
                 return tuple(found), text(page, "metadata", "resourceVersion")
             query["continue"] = more
 
-    async def watch(self, api_version: str, kind: str) -> AsyncIterator[Change]:
+    async def watch(
+        self, api_version: str, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> AsyncIterator[Change]:
         """Yield all objects of a kind, then each change; lists again when the server has forgotten where it was.
 
         After a second list, what went in between is yielded as gone. Errors that cannot heal are raised.
@@ -199,14 +204,14 @@ class Kube:
         while True:
             try:
                 if not since:
-                    listed, since = await self._pages(api)
+                    listed, since = await self._pages(api, namespace, labels)
                     now = {_key(body): body for body in listed}
                     for gone in [known[key] for key in known.keys() - now.keys()]:
                         yield Change(gone, gone=True)
                     known = now
                     for body in listed:
                         yield Change(body)
-                async for event, seen in self._stream(api, since):
+                async for event, seen in self._stream(api, since, namespace, labels):
                     since, pause = text(seen, "metadata", "resourceVersion") or since, _PAUSE
                     if event != "BOOKMARK":
                         change = Change({**seen, "apiVersion": api_version, "kind": kind}, gone=event == "DELETED")
@@ -221,12 +226,13 @@ class Kube:
                 await asyncio.sleep(max(error.delay, pause))
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _stream(self, api: Api, since: str) -> AsyncIterator[tuple[str, Body]]:
+    async def _stream(self, api: Api, since: str, namespace: str, labels: str) -> AsyncIterator[tuple[str, Body]]:
         if self._session is None:
             raise RuntimeError("open the client with `async with` first")
         query = {"watch": "true", "resourceVersion": since, "allowWatchBookmarks": "true", "timeoutSeconds": "290"}
-        url = f"{self.access.server}{self._path(api)}?{urlencode(query)}"
-        headers = _NAMES if api.resource == "secrets" else _JSON
+        query |= {"labelSelector": labels} if labels else {}
+        url = f"{self.access.server}{self._path(api, namespace)}?{urlencode(query)}"
+        headers = {**(_NAMES if api.resource == "secrets" else _JSON), **self._who()}
         # Bookmarks come every minute: a silence of two is a connection that nobody told us is dead.
         quiet = aiohttp.ClientTimeout(total=None, connect=10, sock_read=120)
         try:
