@@ -157,10 +157,10 @@ class PodRunner:
 
 
 @asynccontextmanager
-async def running_pods(access: Access, folder: Path) -> AsyncIterator[PodRunner]:
+async def running_pods(access: Access, folder: Path, kind: type[PodRunner] = PodRunner) -> AsyncIterator[PodRunner]:
     """Have a node that runs its pods for a block; what its watch or its heartbeat raises is raised in the end."""
     async with Kube(access) as kube:
-        runner = PodRunner(kube, folder)
+        runner = kind(kube, folder)
         tasks = [asyncio.create_task(work) for work in (runner.node(), runner.pods())]
         try:
             yield runner

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from dr.adapters import history
 from dr.app.answer import Answer
 from dr.app.notices import UNDELIVERED
 from dr.core.errors import StoreError, UsageError
+from dr.core.herd import Herded
 from dr.report.console import line, many
 from dr.report.data import SCHEMA_VERSION, encode
 from dr.report.history_metrics import history_metrics
 
 _DAY = 86_400.0
+_HERDED = "herd.json"
 
 
 def limits(said: Sequence[str]) -> dict[str, float]:
@@ -31,10 +36,20 @@ def limits(said: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def newest(reports: Path) -> tuple[Herded, ...]:
+    """Return how the newest run of each herd stands; what cannot be read is left out."""
+    found = {}
+    for path in sorted(reports.glob(f"*/{_HERDED}")):
+        with suppress(OSError, msgspec.DecodeError):
+            herded = msgspec.json.decode(path.read_bytes(), type=Herded)
+            found[herded.herd] = herded
+    return tuple(found.values())
+
+
 def metrics(reports: Path, form: str, limits: Mapping[str, float], textfile: Path | None) -> Answer:
     """Answer `dr report metrics`: the history for Prometheus, written in one piece to `textfile` where one is given."""
     left = sum(path.read_bytes().count(b"\n") for path in reports.glob(f"*/{UNDELIVERED}"))
-    content = history_metrics(history.latest(reports), history.groups(reports), limits, left)
+    content = history_metrics(history.latest(reports), history.groups(reports), limits, left, newest(reports))
     if textfile is None:
         return Answer(content=content)
     try:

@@ -40,7 +40,8 @@ def verdict(herded: Herded) -> str:
     """Return how a herd stands, in one sentence."""
     tried = sum(1 for m in herded.members if m.state not in ("waiting", "skipped"))
     lost = f"{herded.spent} missed or failed, the budget is {herded.budget}"
-    return f"{SAID.get(herded.verdict, herded.verdict)}; {tried} of {len(herded.members)} tried; {lost}"
+    said = SAID.get(herded.verdict, herded.verdict) if tried or herded.verdict != "running" else "not begun"
+    return f"{said}; {tried} of {len(herded.members)} tried; {lost}"
 
 
 def lines_of(herded: Herded) -> Iterator[Line]:

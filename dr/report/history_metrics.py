@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dr.core.herd import STATES, Herded
 from dr.core.history import Group, Row
 from dr.report.metrics import Family, Samples, lines_of, unix
 
 
 def history_metrics(
-    latest: Sequence[Row], groups: Sequence[Group], limits: Mapping[str, float], undelivered: int = 0
+    latest: Sequence[Row],
+    groups: Sequence[Group],
+    limits: Mapping[str, float],
+    undelivered: int = 0,
+    herds: Sequence[Herded] = (),
 ) -> bytes:
     """Return the metrics of a history.
 
     latest: the newest run of each scenario on each target. groups: how many there were, and which was met last.
     limits: after how many seconds without a met run a scenario is stale. undelivered: notices that nobody got.
+    herds: the newest run of each herd.
     """
-    lines = [line for family in _families(latest, groups, limits, undelivered) for line in lines_of(family, {})]
+    families = (*_families(latest, groups, limits, undelivered), *_of_herds(herds))
+    lines = [line for family in families for line in lines_of(family, {})]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
 
 
@@ -52,3 +59,16 @@ def _families(
     until: Samples = [({"scenario": scenario}, limit) for scenario, limit in sorted(limits.items())]
     yield Family("dr_scenario_stale_after_seconds", "After how long without a met run it is stale.", until)
     yield Family("dr_undelivered_notices", "Notices that did not come through.", [({}, float(undelivered))])
+
+
+def _of_herds(herds: Sequence[Herded]) -> Iterator[Family]:
+    budget: Samples = [({"herd": h.herd}, float(h.budget)) for h in herds]
+    yield Family("dr_herd_budget", "How many members may miss or fail.", budget)
+    spent: Samples = [({"herd": h.herd}, float(h.spent)) for h in herds]
+    yield Family("dr_herd_spent", "How many members missed or failed.", spent)
+    members: Samples = [
+        ({"herd": h.herd, "state": state}, float(sum(m.state == state for m in h.members)))
+        for h in herds
+        for state in STATES
+    ]
+    yield Family("dr_herd_members", "How many members are in a state.", members)

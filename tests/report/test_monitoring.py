@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from prometheus_client import parser as older
 from prometheus_client.openmetrics import parser
 
+from dr.core.herd import Herded, Member
 from dr.core.history import Group
 from dr.report.history_metrics import history_metrics
 from tests.report.test_metrics import ROW
@@ -26,7 +27,15 @@ GROUPS = (
     Group("pod-kill", "dr-a", 7, ROW.time, "2026-11-20T00:00:00+00:00"),
     Group(NEVER.scenario, "dr-a", 1, ROW.time, ""),
 )
-CONTENT = history_metrics([ROW, NEVER], GROUPS, {"pod-kill": 90 * 86400.0, "never run": 60.0}, undelivered=2)
+LOST = tuple(
+    Member(cluster=f"c{n}", scenario="pod-kill", wave=0, state=state)
+    for n, state in enumerate(("met", "missed", "failed", "skipped"))
+)
+HERD = Herded(
+    herd="pods", run="r", time=ROW.time, title="t", waves=((),), budget=1, spent=2, verdict="stopped", members=LOST
+)
+LIMITS = {"pod-kill": 90 * 86400.0, "never run": 60.0}
+CONTENT = history_metrics([ROW, NEVER], GROUPS, LIMITS, undelivered=2, herds=[HERD])
 
 
 def families(read: Any) -> dict[str, Any]:
@@ -52,6 +61,12 @@ def test_the_last_run_of_each_scenario_can_be_watched() -> None:
     assert values("dr_last_objective_seconds") == {("pod-kill", "dr-a", "rto"): 60.0, ("pod-kill", "dr-a", "rpo"): 1.0}
     assert values("dr_runs")["pod-kill", "dr-a"] == 7.0
     assert values("dr_undelivered_notices") == {(): 2.0}
+
+
+def test_a_spent_budget_of_a_herd_can_be_watched() -> None:
+    assert values("dr_herd_spent")["pods",] > values("dr_herd_budget")["pods",]
+    assert values("dr_herd_members")["pods", "skipped"] == 1.0
+    assert sum(values("dr_herd_members").values()) == len(LOST)
 
 
 def test_a_scenario_that_was_never_met_or_never_run_is_as_stale_as_can_be() -> None:
