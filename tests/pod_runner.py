@@ -108,8 +108,10 @@ class PodRunner:
                 place = home / mount["name"]
                 place.mkdir()
                 found = await self._kube.get(Ref("v1", "ConfigMap", text(pod, "metadata", "namespace"), name))
-                for key, content in mapping(found, "data").items():
-                    (place / key).write_text(content)
+                rows = items(volume, "configMap", "items") or [{"key": k, "path": k} for k in mapping(found, "data")]
+                for row in rows:
+                    (place / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+                    (place / row["path"]).write_text(text(found, "data", row["key"]))
             elif "emptyDir" in volume and mount["mountPath"] != tempfile.gettempdir():
                 place = home / mount["name"]
                 place.mkdir()

@@ -77,7 +77,19 @@ def parse(data: bytes) -> Parsed:
 
 def written(body: Body) -> str:
     """Return an object as YAML, its fields in their order."""
-    return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, value: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style="|" if "\n" in value.strip("\n") else None
+    ),
+)
 
 
 def _read(data: bytes) -> tuple[list[Document], list[Problem], Problem | None]:

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from dr.adapters import history, slots
+from msgspec.structs import replace
+
+from dr.adapters import history, manifests, slots
+from dr.adapters.kube import Access
 from dr.adapters.manifests import parse as parse_yaml
-from dr.app import gamedays
+from dr.adapters.probing.questions import Asker, Refused, Unasked
+from dr.app import experiments, gamedays
 from dr.app.answer import Answer
 from dr.app.exercises import Options, Shown
+from dr.app.places import target
 from dr.core import timetable
 from dr.core.calendar import Slot, coming, cron
+from dr.core.cron_job import bodies, unfit
 from dr.core.errors import ConfigError, DrError, StoreError, UsageError
+from dr.core.gameday import Gameday, Probe
+from dr.core.rights import rights
 from dr.core.timetable import Schedule, Slotted
 from dr.report.console import Line, line, many
 from dr.report.data import SCHEMA_VERSION, encode
+from dr.report.pipelines import KUBECONFIG, github, gitlab, utc
 from dr.report.timers import systemd, unit_name
+
+_NOBODY = Access("none", "http://127.0.0.1:1")
+_LONGEST = 52  # characters of a CronJob's name
+_PATIENCE = 10.0  # seconds for an answer whether an incident is open
 
 
 def read(file: Path) -> Schedule:
@@ -72,9 +87,9 @@ def check(file: Path, reports: Path, form: str) -> Answer:
     if form == "json":
         return Answer(content=encode({"schema": SCHEMA_VERSION, "stale": why, "slots": latest}), exit_code=code)
     lines: list[Line] = [line(f"{one.slot}  {one.what}  {one.cause or one.who}".rstrip()) for one in latest]
-    lines.append(
-        line(("✗ ", "red"), f"{gameday.scenario} is stale: {why}") if why else line(("✓ ", "green"), "not stale")
-    )
+    scenario = gameday.scenario or schedule.gameday
+    said = (("✗ ", "red"), f"{scenario} is stale: {why}") if why else (("✓ ", "green"), f"{scenario} is not stale")
+    lines.append(line(*said))
     return Answer(tuple(lines), exit_code=code)
 
 
@@ -95,6 +110,9 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
         say(plan.slot, "refused", why, None)
         raise UsageError(f"{schedule.title}: {why}", "have it approved again, and correct the file")
     if why := timetable.closed(schedule, now.astimezone(zone)):
+        say(plan.slot, "skipped", why, None)
+        return _told(form, plan.slot.name, "skipped", why)
+    if why := _incident(schedule, file):
         say(plan.slot, "skipped", why, None)
         return _told(form, plan.slot.name, "skipped", why)
     who = f"{socket.gethostname()}, process {os.getpid()}"
@@ -130,22 +148,96 @@ def _told(form: str, slot: str, what: str, cause: str) -> Answer:
     return Answer((line(f"{slot} {what}: {cause}".strip()),))
 
 
-def timers(file: Path, folder: Path, form: str) -> Answer:
-    """Answer `dr schedule FILE --on systemd`: write a timer and a service."""
+def written(file: Path, on: str, folder: Path, form: str) -> Answer:
+    """Answer `dr schedule FILE --on …`: write what runs it, and say what is next."""
     schedule = read(file)
-    gamedays.read(file.parent / schedule.gameday)
-    command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
-    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()))
+    gameday, _ = gamedays.read(file.parent / schedule.gameday)
+    name = unit_name(schedule.title)
+    made, following = _RUNNERS[on](schedule, gameday, file, name)
     _write(folder, made)
     if form == "json":
         return Answer(content=encode({"schema": SCHEMA_VERSION, "files": sorted(made)}))
-    timer = f"{unit_name(schedule.title)}.timer"
-    return Answer(
-        (
-            *(line(("✓ ", "green"), str(folder / name)) for name in sorted(made)),
-            line("Next: ", f"systemctl link {folder.absolute()}/*.service && systemctl enable --now {timer}"),
-        )
-    )
+    shown = (line(("✓ ", "green"), str(folder / path)) for path in sorted(made))
+    return Answer((*shown, line("Next: ", following.format(folder=folder.absolute()))))
+
+
+Made = tuple[dict[str, str], str]
+
+
+def _systemd(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
+    command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
+    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()))
+    return made, f"systemctl link {{folder}}/*.service && systemctl enable --now {name}.timer"
+
+
+def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> Made:
+    """Return the objects of a CronJob; raises UsageError with why a pod cannot run it."""
+    home = schedule.kubernetes
+    if home is None:
+        raise UsageError(f"{file} has no `kubernetes`", "say there in which namespace, and with which image")
+    if why := unfit(gameday):
+        raise UsageError(f"{schedule.gameday}: {why}", "docs/concepts/schedules.md says what runs where")
+    beside = file.parent / schedule.gameday
+    found = experiments.load(gameday.fault.experiment, gameday.fault.settings, beside.parent)
+    paths = [file.absolute(), beside.resolve()]
+    if experiments.folder().resolve() not in found.file.resolve().parents:
+        paths.append(found.file.resolve())
+    base = Path(os.path.commonpath([path.parent for path in paths]))
+    files = {str(path.relative_to(base)): path.read_text("utf-8") for path in paths}
+    probes = (*gameday.steady_state.probes, *((schedule.skip_when,) if schedule.skip_when else ()))
+    asked = replace(gameday, steady_state=replace(gameday.steady_state, probes=probes))
+    try:
+        needed = rights(asked, found.body, found.settings)
+    except ValueError as error:
+        raise UsageError(
+            f"its rights are not known: {error}", "write its Role by hand, or let github, gitlab or systemd run it"
+        ) from None
+    name = name[:_LONGEST].rstrip("-")
+    made = bodies(schedule, gameday, home, name, files, str(file.absolute().relative_to(base)), needed)
+    content = "---\n".join(manifests.written(body) for body in made)
+    return {f"{name}.yaml": content}, f"kubectl apply --server-side -f {{folder}}/{name}.yaml"
+
+
+def _github(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
+    zone, now = ZoneInfo(schedule.timezone), datetime.now(UTC)
+    offsets = {(now + timedelta(days=day)).astimezone(zone).utcoffset() or timedelta() for day in range(366)}
+    crons = utc(cron(schedule.at), offsets)
+    made = github(schedule, name, str(file), crons)
+    return {f"{name}.yml": made}, f"move it to .github/workflows/, and keep the kubeconfig as the secret {KUBECONFIG}"
+
+
+def _gitlab(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
+    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, str(file))}
+    return made, "include it in .gitlab-ci.yml, and make the pipeline schedule that its first lines tell"
+
+
+_RUNNERS = {"systemd": _systemd, "kubernetes": _kubernetes, "github": _github, "gitlab": _gitlab}
+
+
+def _incident(schedule: Schedule, file: Path) -> str:
+    """Return why the slot is skipped because of an incident: one is open, or nobody can be asked; "" where none is."""
+    probe = schedule.skip_when
+    if probe is None:
+        return ""
+    gameday, _ = gamedays.read(file.parent / schedule.gameday)
+    place = gameday.target.context
+    if probe.kubernetes and not place:
+        return f"{probe.name} asks a cluster, and the gameday makes its own"
+    return asyncio.run(_asked(probe, target(place) if probe.kubernetes else _NOBODY))
+
+
+async def _asked(probe: Probe, access: Access) -> str:
+    with tempfile.TemporaryDirectory(prefix="dr-") as private:
+        try:
+            async with asyncio.timeout(probe.timeout or _PATIENCE):
+                await Asker(access, Path(private)).ask(probe)
+        except Unasked as unasked:
+            return f"{probe.name} could not be asked: {unasked}"
+        except Refused:
+            return ""
+        except TimeoutError:
+            return f"{probe.name} could not be asked: no answer"
+    return f"an incident is open: {probe.name} says so"
 
 
 def _write(folder: Path, made: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dr.cli.common import answering, output
+from dr.cli.common import Defaulting, answering, output
 
 if TYPE_CHECKING:
     from dr.app.answer import Answer
@@ -22,34 +22,26 @@ _REPORTS = click.option(
 )
 
 
-class _Group(click.Group):
-    """`dr schedule FILE` is `dr schedule write FILE`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command in that is meant when none is named."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["write", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Group)
+@click.group(cls=Defaulting, default="write")
 def schedule() -> None:
     """Hold gamedays on a schedule: `dr schedule FILE --on systemd` writes what runs it."""
 
 
 @schedule.command("write")
 @_FILE
-@click.option("--on", type=click.Choice(["systemd"]), required=True, expose_value=False, help="What runs it.")
+@click.option(
+    "--on", type=click.Choice(["kubernetes", "github", "gitlab", "systemd"]), required=True, help="What runs it."
+)
 @click.option(
     "--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The folder to write to."
 )
 @output("report")
 @answering
-def schedule_write(file: Path, into: Path, form: str) -> Answer:
-    """Write what runs a schedule: a systemd timer and its service."""
+def schedule_write(file: Path, on: str, into: Path, form: str) -> Answer:
+    """Write what runs a schedule: a CronJob with its rights, a workflow, a job, or a timer and its service."""
     from dr.app import schedules
 
-    return schedules.timers(file, into, form)
+    return schedules.written(file, on, into, form)
 
 
 @schedule.command("next")

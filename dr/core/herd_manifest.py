@@ -46,7 +46,7 @@ def bodies(plan: Plan, home: Kubernetes, content: dict[str, str]) -> tuple[Body,
             for body in _granted(home.service_account, home, namespace, [_rule("", "secrets", ("get",), sorted(names))])
         ),
         kept_body(plan, content, home),
-        _job(plan, home, name),
+        _job(home, name),
     )
 
 
@@ -71,10 +71,10 @@ def _granted(who: str, home: Kubernetes, namespace: str, rules: list[Body]) -> t
     )
 
 
-def _job(plan: Plan, home: Kubernetes, name: str) -> Body:
+def _job(home: Kubernetes, name: str) -> Body:
     claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
     argv = [*home.command, "herd", "lead", f"{home.namespace}/{name}", "--to", IN_CLUSTER, "--reports", REPORTS]
-    spec = worker("leader", argv, home, {"reports": (REPORTS, claimed)}, plan.herd)
+    spec = worker("leader", argv, home, {"reports": (REPORTS, claimed)}, 0.0)
     # A leader waits for all the others: only its Job's own end is its.
     del spec["activeDeadlineSeconds"]
     # 1: an objective was missed. To lead the herd again would change nothing.

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from dr.core.body import get, items, mapping, text
-from dr.core.herd import Herd, Kubernetes, Result
+from dr.core.herd import Kubernetes, Result
 from dr.core.herding import SILENT, Cluster, Limits, Plan, Round, Seen, short
 from dr.core.model import Body
 
@@ -131,19 +131,22 @@ def pod_spec(plan: Plan, found: Round, home: Kubernetes) -> Body:
         argv,
         home,
         {"sheet": (SHEET, {"configMap": {"name": named(plan, found)}}), "reports": (REPORTS, claimed)},
-        plan.herd,
+        plan.herd.timeout + _SPARE,
     )
 
 
-def worker(name: str, argv: list[str], home: Kubernetes, mounts: dict[str, tuple[str, Body]], herd: Herd) -> Body:
-    """Return the spec of a pod with one container. `mounts`: by a volume's name its path and its source."""
+def worker(name: str, argv: list[str], home: Kubernetes, mounts: dict[str, tuple[str, Body]], lasts: float) -> Body:
+    """Return the spec of a pod with one container that is ended after `lasts` seconds.
+
+    `mounts`: by a volume's name its path and its source.
+    """
     mounts = {**mounts, "tmp": (_TMP, {"emptyDir": {}})}
     resources = home.resources
     return {
         "restartPolicy": "Never",
         "serviceAccountName": home.service_account,
         "terminationGracePeriodSeconds": _GRACE,
-        "activeDeadlineSeconds": int(herd.timeout + _SPARE),
+        "activeDeadlineSeconds": int(lasts),
         "nodeSelector": home.node_selector,
         "securityContext": {
             "runAsNonRoot": True,

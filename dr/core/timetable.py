@@ -7,16 +7,14 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from hashlib import sha256
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from dr.core.calendar import DAYS, Slot, cron, newest, slots
-from dr.core.gameday import Approval, Duration, hook, lasting
-from dr.core.lines import line_of
-from dr.core.model import Diagnostic, Document, Level, Path, Where
-from dr.core.shape import misfits
+from dr.core.gameday import Approval, Duration, Probe, hook, lasting
+from dr.core.herd import Kubernetes
+from dr.core.model import Diagnostic, Document, Path
+from dr.core.shape import read
 
-_REMEDY = "the fields are in docs/reference/schedule.md"
 _MOST = 100  # slots that are told as missed at once
 
 
@@ -45,8 +43,9 @@ class Schedule(_Strict, frozen=True):
 
     gameday: the file that is run, beside this one. at: five fields of cron, in `timezone`. jitter: a start is put off
     by up to that time, the same for everybody who knows the slot. within: how late a slot may still be begun; later it
-    is missed. stale_after: for how long the scenario's last
-    good run counts.
+    is missed. skip_when: a probe; while it passes an incident is open and the slot is skipped, as it is when nobody can
+    be asked. stale_after: for how long the scenario's last good run counts. kubernetes: where `--on kubernetes` lets it
+    run.
     """
 
     title: str
@@ -59,7 +58,9 @@ class Schedule(_Strict, frozen=True):
     freeze: tuple[Freeze, ...] = ()
     holidays: tuple[str, ...] = ()
     approval: Approval | None = None
+    skip_when: Probe | None = None
     stale_after: Duration | None = None
+    kubernetes: Kubernetes | None = None
 
 
 class Slotted(Struct, frozen=True):
@@ -157,19 +158,7 @@ def parse(document: Document, file: str, zones: Collection[str]) -> tuple[Schedu
 
     Returns the schedule, None when any error was found, and everything that is wrong with the file, by line.
     """
-    body = document.body
-    if not isinstance(body, dict):
-        return None, (Diagnostic(Where(file, document.line), "schedule", Level.ERROR, file, "is no mapping", _REMEDY),)
-    wrong = list(misfits(body, Schedule, hook))
-    found = None if wrong else msgspec.convert(body, Schedule, dec_hook=hook)
-    wrong += sense(found, zones) if found else ()
-    told = tuple(_told(document, body, file, path, cause) for path, cause in wrong)
-    return (None if told else found), told
-
-
-def _told(document: Document, body: dict[str, Any], file: str, path: Path, cause: str) -> Diagnostic:
-    where = Where(file, line_of(body, document.lines, path))
-    return Diagnostic(where, "schedule", Level.ERROR, ".".join(map(str, path)) or file, cause, _REMEDY)
+    return read(document, file, Schedule, "schedule", hook, lambda schedule: sense(schedule, zones))
 
 
 def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, str]]:
@@ -197,6 +186,11 @@ def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, st
             hours and (not hours.days or set(hours.days) - week),
             ("business_hours", "days"),
             "are some of mon, tue, wed, thu, fri, sat, sun",
+        ),
+        (
+            schedule.skip_when and (not schedule.skip_when.kind or schedule.skip_when.canary),
+            ("skip_when",),
+            "is one of http, tcp, kubernetes, command and prometheus",
         ),
         (
             approval and not _ordered([approval.until], datetime.fromisoformat, aware=True),

@@ -16,6 +16,8 @@ from dr.engine.ports import Clock, Cluster
 RESTORE, GAMEDAY = "dr-restore", "dr-gameday"
 _SECONDS, _RENEW_EVERY = 15, 5.0
 _BACK_SECONDS, _PAUSE = 10.0, 0.2
+_FORBIDDEN = 403
+_ALLOW = f"allow get, update and delete of this Lease; it ends by itself after {_SECONDS} s"
 
 
 def same_cluster(meant: Target, found: Target) -> None:
@@ -134,14 +136,15 @@ class Hold:
                 await (self._cluster.replace(self._lease(version)) if known else self._cluster.create(self._lease()))
                 last = self._clock.monotonic()
             except ApiError as error:
-                if not error.heals and self._clock.monotonic() - last > _SECONDS:
+                # What is forbidden stays so; all else may come right before anybody else takes the Lease.
+                if error.status == _FORBIDDEN or (not error.heals and self._clock.monotonic() - last > _SECONDS):
                     lost(
                         LockError(f"the hold on the cluster cannot be renewed: {error.cause}", "check the permissions")
                     )
                     return
 
     async def release(self) -> None:
-        """Give it back; an API server that is just coming up again is waited for."""
+        """Give it back; an API server that is just coming up is waited for. Raises LockError where it is forbidden."""
         until = self._clock.monotonic() + _BACK_SECONDS
         while not self.gone:
             try:
@@ -152,6 +155,8 @@ class Hold:
                 if error.heals and self._clock.monotonic() < until:
                     await asyncio.sleep(_PAUSE)
                     continue
+                if error.status == _FORBIDDEN:
+                    raise LockError(f"the hold on the cluster cannot be given back: {error.cause}", _ALLOW) from None
             return  # without an answer the Lease ends by itself; the run's own result counts more
 
     def _lease(self, version: str = "") -> Body:

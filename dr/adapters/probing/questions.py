@@ -33,6 +33,10 @@ class Refused(Exception):
     """The answer is not what the probe wants, in a few words; never with a credential."""
 
 
+class Unasked(Refused):
+    """Nobody could be asked, so nothing is known."""
+
+
 class Asker:
     """Asks probes; `access` is the cluster's API server until `move`, `private` a folder that nobody else reads."""
 
@@ -59,13 +63,13 @@ class Asker:
         try:
             await self._ask(probe)
         except ApiError as error:
-            raise Refused(error.cause) from None
+            raise Unasked(error.cause) from None
         except ssl.SSLError as error:
-            raise Refused(f"TLS: {error.reason or error}") from None
+            raise Unasked(f"TLS: {error.reason or error}") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-            raise Refused("its URL is none") from None
+            raise Unasked("its URL is none") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Refused(words(error)) from None
+            raise Unasked(words(error)) from None
 
     async def _ask(self, probe: Probe) -> None:
         match probe:
@@ -96,7 +100,7 @@ class Asker:
                 env=environment,
             )
         except (OSError, ValueError) as error:
-            raise Refused(f"{argv[0]}: {getattr(error, 'strerror', None) or error}") from None
+            raise Unasked(f"{argv[0]}: {getattr(error, 'strerror', None) or error}") from None
         try:
             said, _ = await process.communicate()
         finally:

@@ -1,0 +1,91 @@
+"""A schedule as what runs it in a cluster: a CronJob, its service account and rights, its files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from dr.core.gameday import Gameday
+from dr.core.herd import Kubernetes
+from dr.core.jobs import IN_CLUSTER, REPORTS, worker
+from dr.core.model import Body
+from dr.core.rights import roles
+from dr.core.rules.rights import Right
+from dr.core.timetable import Schedule
+
+FILES = "/etc/dr/files"
+_SPARE = 600.0  # seconds beyond what the gameday's own limits add up to
+_KEPT = 3
+
+
+def bodies(
+    schedule: Schedule,
+    gameday: Gameday,
+    home: Kubernetes,
+    name: str,
+    files: Mapping[str, str],
+    file: str,
+    rights: Iterable[Right],
+) -> tuple[Body, ...]:
+    """Return the objects to apply.
+
+    `files`: contents by relative path, of which `file` is the schedule. `name` is that of all objects. Reports go to
+    the claim: without one they are gone with the pod, and so is what is known of slots; then only the CronJob's own
+    `Forbid` and its deadline keep a slot from being run twice.
+    """
+    place = {"name": name, "namespace": home.namespace}
+    keys = {path: f"file-{number}" for number, path in enumerate(sorted(files))}
+    return (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
+        *roles(rights, name, name, home.namespace),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": place,
+            "data": {keys[path]: content for path, content in files.items()},
+        },
+        _cron_job(schedule, gameday, home, place, keys, file),
+    )
+
+
+def _cron_job(
+    schedule: Schedule, gameday: Gameday, home: Kubernetes, place: Body, keys: Mapping[str, str], file: str
+) -> Body:
+    name = place["name"]
+    mounted = [{"key": key, "path": path} for path, key in sorted(keys.items())]
+    claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
+    argv = [*home.command, "schedule", "run", f"{FILES}/{file}", "--yes", "--reports", REPORTS]
+    mounts = {"files": (FILES, {"configMap": {"name": name, "items": mounted}}), "reports": (REPORTS, claimed)}
+    pod = worker("gameday", argv, replace(home, service_account=name), mounts, lasts(schedule, gameday))
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": place,
+        "spec": {
+            "schedule": schedule.at,
+            "timeZone": schedule.timezone,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": max(60, int(schedule.within)),
+            "successfulJobsHistoryLimit": _KEPT,
+            "failedJobsHistoryLimit": _KEPT,
+            "jobTemplate": {
+                "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": {"app": name}}, "spec": pod}},
+            },
+        },
+    }
+
+
+def lasts(schedule: Schedule, gameday: Gameday) -> float:
+    """Return after how many seconds a run that has not ended is stuck: all its own limits are over."""
+    steady = gameday.steady_state
+    return float(schedule.jitter) + steady.within + gameday.recovery.timeout + steady.hold + gameday.cool_down + _SPARE
+
+
+def unfit(gameday: Gameday) -> str:
+    """Return why a gameday cannot be run from a pod, "" where it can."""
+    if gameday.target.create:
+        return "it makes an embedded cluster, whose programs no image has: let github, gitlab or systemd run it"
+    if gameday.target.context != IN_CLUSTER:
+        return f"its target is {gameday.target.context}: a pod strikes its own cluster, `context: {IN_CLUSTER}`"
+    return ""

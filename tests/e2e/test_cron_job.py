@@ -1,0 +1,240 @@
+"""A schedule as a CronJob: what is written is accepted under the strictest standard, and its rights are just enough."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dr.adapters.kube import Access, Kube, kubeconfig
+from dr.core.body import items, mapping, text
+from dr.core.model import Body
+from dr.local import cluster
+from tests.chaos.shop import deployment, service
+from tests.embedded import running
+from tests.pod_runner import LABEL, running_pods
+
+HOME, NAME = "gamedays", "dr-pod-kill-often"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    with running(tmp_path_factory.mktemp("cron"), "cron", nodes=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def place(town: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gameday of the cluster that it runs in, and its schedule; the shop that it strikes is up."""
+    folder = tmp_path_factory.mktemp("files")
+
+    async def made() -> str:
+        async with Kube(town.access) as kube:
+            for name, labels in ((HOME, RESTRICTED), ("web", {})):
+                home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+                await kube.apply(home, manager="test")
+            for body in (
+                deployment("web", "web", 1, nodeSelector={"kubernetes.io/hostname": "node-1"}),
+                service("web", "web"),
+            ):
+                await kube.apply(body, manager="test")
+            async for change in kube.watch("apps/v1", "Deployment", namespace="web"):
+                if mapping(change.body, "status").get("readyReplicas") == 1:
+                    break
+            return (await kube.identity()).uid
+
+    uid = asyncio.run(made())
+    gameday = {
+        "title": "A pod of the shop dies",
+        "scenario": "a pod dies",
+        "target": {"context": "in-cluster", "lock": uid},
+        "steady_state": {
+            "every": 0.1,
+            "timeout": 2,
+            "hold": 0.2,
+            "consecutive": 2,
+            "within": 3,
+            "probes": [
+                {"name": "the shop answers", "kubernetes": {"service": "web/web"}},
+                {"name": "the shop has its pods", "kubernetes": {"workload": "Deployment/web/web"}},
+            ],
+        },
+        "fault": {
+            "experiment": "pod-kill",
+            "with": {
+                "namespace": "web",
+                "service": "web",
+                "workload": "web",
+                "selector": "app=web",
+                "recovery_seconds": 3,
+            },
+        },
+        "recovery": {"timeout": 20},
+        "objectives": {"rto": 20},
+        "blast_radius": {"namespaces": ["web"]},
+    }
+    schedule = {
+        "title": "Pod kill, often",
+        "gameday": "days/day.yaml",
+        "at": "* * * * *",
+        "within": "4h",
+        "kubernetes": {
+            "namespace": HOME,
+            "image": "registry.example/dr:1",
+            "command": [sys.executable, "-m", "dr"],
+            "node_selector": {LABEL: "true"},
+        },
+    }
+    (folder / "days").mkdir()
+    (folder / "days" / "day.yaml").write_text(yaml.safe_dump(gameday))
+    (folder / "often.yaml").write_text(yaml.safe_dump(schedule))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bodies(place: Path) -> list[Body]:
+    """What `dr schedule --on kubernetes` writes."""
+    done = dr("schedule", str(place / "often.yaml"), "--on", "kubernetes", "--into", str(place))
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all((place / f"{NAME}.yaml").read_text()))
+
+
+def dr(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    import os  # noqa: PLC0415
+
+    return subprocess.run(
+        [sys.executable, "-m", "dr", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environ},
+    )
+
+
+def test_a_cron_job_passes_the_strictest_standard_and_holds_its_gameday_with_its_own_rights(
+    town: cluster.Cluster, place: Path, bodies: list[Body], tmp_path: Path
+) -> None:
+    async def go() -> Body:
+        async with Kube(town.access) as kube, running_pods(town.access, tmp_path):
+            for body in bodies:
+                await kube.apply(body, manager="test")
+            made = next(body for body in bodies if body["kind"] == "CronJob")
+            job = {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "metadata": {"name": "now", "namespace": HOME},
+                "spec": made["spec"]["jobTemplate"]["spec"],
+            }
+            await kube.create(job)
+            async with asyncio.timeout(60):
+                async for change in kube.watch("batch/v1", "Job", namespace=HOME):
+                    ended = {text(c, "type") for c in items(change.body, "status", "conditions")}
+                    if ended & {"Complete", "Failed"} and text(change.body, "metadata", "name") == "now":
+                        break
+            return change.body
+
+    job = asyncio.run(go())
+    logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert {text(c, "type") for c in items(job, "status", "conditions")} == {"SuccessCriteriaMet", "Complete"}, logs
+    assert "Report: " in logs
+
+
+def account(town: cluster.Cluster, folder: Path) -> str:
+    """Return a kubeconfig with the rights of the schedule's service account."""
+
+    async def made() -> str:
+        async with Kube(town.access) as kube:
+            path = f"/api/v1/namespaces/{HOME}/serviceaccounts/{NAME}/token"
+            asked = {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"expirationSeconds": 3600},
+            }
+            _, body = await kube.call("POST", path, asked, {"Content-Type": "application/json"})
+            return text(body, "status", "token")
+
+    access = Access("in-cluster", town.access.server, town.access.ca, token=asyncio.run(made()))
+    (folder / "account").write_bytes(kubeconfig(access))
+    return str(folder / "account")
+
+
+def without(role: Body) -> Iterator[tuple[str, Body]]:
+    """Yield a Role with each one of its rights left out."""
+    for number, rule in enumerate(role["rules"]):
+        for verb in rule["verbs"]:
+            less: Any = copy.deepcopy(role)
+            less["rules"][number]["verbs"].remove(verb)
+            less["rules"] = [rule for rule in less["rules"] if rule["verbs"]]
+            yield f"{role['metadata']['namespace']}: {verb} {rule['resources'][0]}", less
+
+
+def test_its_rights_are_enough_and_none_can_be_left_out(
+    town: cluster.Cluster, place: Path, bodies: list[Body], tmp_path: Path
+) -> None:
+    kept = account(town, tmp_path)
+
+    def apply(body: Body) -> None:
+        async def go() -> None:
+            async with Kube(town.access) as kube:
+                await kube.apply(body, manager="test")
+
+        asyncio.run(go())
+
+    # A hold that has expired: it is found, taken over, and in the end given back.
+    expired = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "dr-gameday", "namespace": "kube-system"},
+        "spec": {"holderIdentity": "gone", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"},
+    }
+
+    def held() -> str:
+        """Hold the gameday; return why it failed, "" where it was met."""
+        apply(expired)
+        argv = ("gameday", "run", str(place / "days" / "day.yaml"), "--yes", "--detail")
+        done = dr(*argv, "--reports", str(tmp_path / "reports"), KUBECONFIG=kept)
+        return done.stdout + done.stderr if done.returncode else ""
+
+    for body in bodies:
+        apply(body)
+    assert held() == ""
+    passed = []
+    for role in [body for body in bodies if body["kind"] == "Role"]:
+        for what, less in without(role):
+            apply(less)
+            if "forbidden" not in held():
+                passed.append(what)
+        apply(role)
+    assert passed == []
+    assert held() == ""
+
+
+def test_a_gameday_that_no_pod_can_hold_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None:
+    gameday = yaml.safe_load((place / "days" / "day.yaml").read_text())
+    (tmp_path / "days").mkdir()
+    (tmp_path / "often.yaml").write_text((place / "often.yaml").read_text())
+    said = []
+    for target, fault in (
+        ({"context": "elsewhere", "lock": "x"}, gameday["fault"]),
+        ({"create": {"restore": False}}, gameday["fault"]),
+        (gameday["target"], {"experiment": "namespace-deletion", "with": {"namespace": "web"}}),
+    ):
+        body = {**gameday, "target": target, "fault": fault}
+        (tmp_path / "days" / "day.yaml").write_text(yaml.safe_dump(body))
+        done = dr("schedule", str(tmp_path / "often.yaml"), "--on", "kubernetes", "--into", str(tmp_path / "out"))
+        assert done.returncode == 2
+        said.append(done.stderr)
+    assert "a pod strikes its own cluster" in said[0]
+    assert "embedded cluster" in said[1]
+    assert "no row tells its rights" in said[2]
+    assert not (tmp_path / "out").exists()
+    assert json.dumps(said)
