@@ -13,13 +13,13 @@ import msgspec
 from dr.core.errors import StoreError
 from dr.core.timetable import Slotted
 
-SLOTS, _TAKEN = "slots.jsonl", "slots"
+SLOTS, TAKEN = "slots.jsonl", "slots"
 _DECODER = msgspec.json.Decoder(Slotted)
 
 
 def take(reports: Path, slot: Slotted) -> Slotted | None:
     """Take a slot; return None, or who has it. However many try at once, one gets it. Raises StoreError."""
-    path = reports / _TAKEN / f"{sha256(f'{slot.schedule} {slot.slot}'.encode()).hexdigest()[:24]}.json"
+    path = reports / TAKEN / f"{sha256(f'{slot.schedule} {slot.slot}'.encode()).hexdigest()[:24]}.json"
     made = path.with_suffix(f".{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

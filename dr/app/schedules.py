@@ -17,18 +17,19 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec.structs import replace
 
-from dr.adapters import history, manifests, slots
+from dr.adapters import history, manifests, s3, slots, store
 from dr.adapters.kube import Access
 from dr.adapters.manifests import parse as parse_yaml
 from dr.adapters.probing.questions import Asker, Refused, Unasked
 from dr.app import experiments, gamedays
 from dr.app.answer import Answer
 from dr.app.exercises import Options, Shown
+from dr.app.notices import secret
 from dr.app.places import target
 from dr.core import timetable
 from dr.core.calendar import Slot, coming, cron
 from dr.core.cron_job import bodies, unfit
-from dr.core.errors import ConfigError, DrError, StoreError, UsageError
+from dr.core.errors import ConfigError, DrError, StoreError, ToolError, UsageError
 from dr.core.gameday import Gameday, Probe
 from dr.core.rights import rights
 from dr.core.timetable import Schedule, Slotted
@@ -122,7 +123,7 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
     if plan.wait:
         shown.say(f"{plan.slot.name}: begins in {plan.wait:.0f} s")
         time.sleep(plan.wait)
-    code = 130
+    code, before = 130, store.folders(options.reports)
     try:
         answer = gamedays.run(file.parent / schedule.gameday, options, shown, form, dry=False, detail=detail)
         code = answer.exit_code
@@ -131,7 +132,24 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
         raise
     finally:
         say(plan.slot, "done", "interrupted" if code == 130 else "", code)
+        _upload(schedule, file.parent, options.reports, before, shown.say)
     return answer
+
+
+def _upload(
+    schedule: Schedule, beside: Path, reports: Path, before: frozenset[str], say: Callable[[str], None]
+) -> None:
+    """Copy the reports of new runs to where the schedule says; a failure is said and nothing else."""
+    place = schedule.upload
+    new = sorted(store.folders(reports) - before - {slots.TAKEN})
+    if place is None or not new:
+        return
+    try:
+        keys = (secret(key, beside) if key else "" for key in (place.access_key, place.secret_key))
+        count = s3.put(s3.Store(place.bucket, place.endpoint, place.prefix, place.region, *keys), reports, new)
+        say(f"{many(count, 'file')} put into {place.bucket}")
+    except ToolError as error:
+        say(f"the reports were not copied: {error.cause}; {error.remedy}")
 
 
 def _keeper(schedule: Schedule, reports: Path) -> Callable[[Slot, str, str, int | None], None]:

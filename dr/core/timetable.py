@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from dr.core.calendar import DAYS, Slot, cron, newest, slots
-from dr.core.gameday import Approval, Duration, Probe, hook, lasting
+from dr.core.gameday import Approval, Duration, Probe, Reference, hook, lasting
 from dr.core.herd import Kubernetes
 from dr.core.model import Diagnostic, Document, Path
 from dr.core.shape import read
@@ -38,6 +38,17 @@ class Freeze(_Strict, frozen=True, rename={"since": "from", "until": "to"}):
     reason: str
 
 
+class S3(_Strict, frozen=True):
+    """A bucket of an S3-compatible store; without `endpoint` AWS, without keys what the machine is allowed to."""
+
+    bucket: str
+    endpoint: str = ""
+    prefix: str = ""
+    region: str = "us-east-1"
+    access_key: Reference | None = None
+    secret_key: Reference | None = None
+
+
 class Schedule(_Strict, frozen=True):
     """The content of a schedule file.
 
@@ -45,7 +56,7 @@ class Schedule(_Strict, frozen=True):
     by up to that time, the same for everybody who knows the slot. within: how late a slot may still be begun; later it
     is missed. skip_when: a probe; while it passes an incident is open and the slot is skipped, as it is when nobody can
     be asked. stale_after: for how long the scenario's last good run counts. kubernetes: where `--on kubernetes` lets it
-    run.
+    run. upload: where reports are copied to; a copy that fails is said, and changes no verdict.
     """
 
     title: str
@@ -61,6 +72,7 @@ class Schedule(_Strict, frozen=True):
     skip_when: Probe | None = None
     stale_after: Duration | None = None
     kubernetes: Kubernetes | None = None
+    upload: S3 | None = None
 
 
 class Slotted(Struct, frozen=True):

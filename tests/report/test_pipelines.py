@@ -1,0 +1,81 @@
+"""A schedule as a workflow and as a job: accepted by the forges' own schemas, and awake whenever a slot is due."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from bisect import bisect_left
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dr.core.calendar import cron, slots
+from dr.core.timetable import Schedule
+from dr.report.pipelines import github, gitlab, utc
+
+CHECK = Path(sys.executable).parent / "check-jsonschema"
+NASTY = 'Kill "pods": $(rm -rf /)\n# and & more'
+SCHEDULES = [
+    Schedule("Pod kill, weekly", "gameday.yaml", "30 10 * * TUE", "Europe/Berlin"),
+    Schedule(NASTY, "gameday.yaml", "*/20 0-3 1 * *", "Asia/Kolkata"),
+]
+
+
+def offsets(zone: str, year: int = 2026) -> set[timedelta]:
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    found = {(start + timedelta(days=day)).astimezone(ZoneInfo(zone)).utcoffset() for day in range(366)}
+    return {offset for offset in found if offset is not None}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=["weekly", "nasty"])
+@pytest.mark.parametrize("forge", ["github", "gitlab"])
+def test_what_is_written_is_what_the_forge_reads(tmp_path: Path, forge: str, schedule: Schedule) -> None:
+    file = "schedules/pod's kill.yaml"
+    if forge == "github":
+        content = github(schedule, "dr-kill", file, utc(cron(schedule.at), offsets(schedule.timezone)))
+        check = ["--builtin-schema", "vendor.github-workflows"]
+    else:
+        content = gitlab(schedule, "dr-kill", file)
+        check = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    written = tmp_path / "written.yml"
+    written.write_text(content)
+    done = subprocess.run([CHECK, *check, str(written)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    body = yaml.safe_load(content)
+    said = yaml.safe_dump(body, width=10_000)
+    assert "dr schedule run" in said
+    assert "rm -rf" not in said.replace(NASTY, "").replace(" ".join(NASTY.split()), "") or forge == "github"
+
+
+@given(
+    minute=st.sampled_from(["0", "30", "*/20", "5,55"]),
+    hour=st.sampled_from(["0", "2", "9-11", "23", "*/6"]),
+    day=st.sampled_from(["*", "1", "15,31"]),
+    month=st.sampled_from(["*", "3", "10"]),
+    week=st.sampled_from(["*", "SUN", "MON-FRI"]),
+    zone=st.sampled_from(
+        ["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "Asia/Kolkata", "Pacific/Kiritimati"]
+    ),
+)
+def test_github_wakes_dr_at_every_slot_in_summer_and_in_winter(
+    minute: str, hour: str, day: str, month: str, week: str, zone: str
+) -> None:
+    rule = cron(f"{minute} {hour} {day} {month} {week}")
+    rules = [cron(said) for said in utc(rule, offsets(zone))]
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    due = {slot.at for slot in slots(rule, ZoneInfo(zone), begin, begin + timedelta(days=365))}
+    end = begin + timedelta(days=366)
+    woken = sorted({slot.at for one in rules for slot in slots(one, UTC, begin, end)})
+    # In an hour that clocks skip a slot comes a little sooner: `within` covers that.
+    assert all(woken[bisect_left(woken, at)] - at <= timedelta(hours=1) for at in due)
+
+
+def test_an_hourly_schedule_stays_one_line() -> None:
+    assert utc(cron("15 * * * *"), {timedelta(hours=2), timedelta(hours=1)}) != ()
+    assert utc(cron("30 10 * * TUE"), {timedelta(0)}) == ("30 10 * * 2",)
+    assert utc(cron("30 1 * * TUE"), {timedelta(hours=2)}) == ("30 23 * * 1",)
