@@ -26,8 +26,8 @@ _TABLES = f"""
 CREATE TABLE source (digest TEXT NOT NULL, size INTEGER NOT NULL, lines INTEGER NOT NULL, stamp TEXT NOT NULL);
 CREATE TABLE runs (run TEXT PRIMARY KEY, time TEXT NOT NULL, scenario TEXT NOT NULL, target TEXT NOT NULL,
   verdict TEXT NOT NULL, folder TEXT NOT NULL, row BLOB NOT NULL, revision TEXT NOT NULL, rta REAL, censored REAL,
-  promised REAL);
-CREATE INDEX by_time ON runs (time, run);
+  promised REAL, objects INTEGER NOT NULL);
+CREATE INDEX by_time ON runs (time, run, objects);
 CREATE INDEX by_verdict ON runs (verdict, time, run);
 CREATE INDEX by_target ON runs (scenario, target, time, run, verdict, folder, revision, rta, censored, promised);
 CREATE INDEX by_folder ON runs (folder);
@@ -38,6 +38,7 @@ _CLAUSES = {
     "scenario": "scenario = :scenario",
     "target": "target = :target",
     "verdict": "verdict = :verdict",
+    "restored": "objects > 0",
     "since": "time >= :since",
     "until": "substr(time, 1, length(:until)) <= :until",
 }
@@ -72,24 +73,27 @@ def rows(
     *,
     target: str = "",
     verdict: str = "",
+    restored: bool = False,
     limit: int = -1,
     skip: int = 0,
 ) -> tuple[Row, ...]:
     """Return the runs of the past, oldest first; raises StoreError when there is a history that cannot be read.
 
     `since` and `until` are beginnings of ISO 8601 times (UTC), both inclusive: `until` 2026-12 takes all of December.
-    `limit`: only so many, the newest of them, after `skip` newer ones; -1: all.
+    `restored`: only those that restored objects. `limit`: only so many, the newest of them, after `skip` newer ones;
+    -1: all.
     """
     wanted = {"scenario": scenario, "target": target, "verdict": verdict, "since": since, "until": until}
+    wanted |= {"restored": "yes" if restored else ""}
     clauses = _chosen(wanted)
     asked = f"SELECT row FROM runs {clauses} ORDER BY time DESC, run DESC LIMIT :limit OFFSET :skip"  # noqa: S608
     found = _asked(reports, asked, {**wanted, "limit": limit, "skip": skip})
     return tuple(_DECODER.decode(row) for (row,) in reversed(found))
 
 
-def count(reports: Path, scenario: str = "", target: str = "", verdict: str = "") -> int:
+def count(reports: Path, scenario: str = "", target: str = "", verdict: str = "", *, restored: bool = False) -> int:
     """Return how many runs there are; raises StoreError."""
-    wanted = {"scenario": scenario, "target": target, "verdict": verdict}
+    wanted = {"scenario": scenario, "target": target, "verdict": verdict, "restored": "yes" if restored else ""}
     asked = f"SELECT count(*) FROM runs {_chosen(wanted)}"  # noqa: S608 - clauses of ours
     return int(_asked(reports, asked, wanted)[0][0])
 
@@ -305,11 +309,11 @@ def _insert(database: sqlite3.Connection, content: bytes, before: int) -> None:
         for number, read in _decoded(content.split(b"\n"), before + 1):
             if isinstance(read, Row):
                 key = (read.run, read.time, read.scenario, read.target, read.verdict, read.folder)
-                yield (*key, _ENCODER.encode(read), read.commit, read.rta, read.censored, read.promised)
+                yield (*key, _ENCODER.encode(read), read.commit, read.rta, read.censored, read.promised, read.objects)
             else:
                 broken.append((number, read))
 
-    database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", found())
+    database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", found())
     database.executemany("INSERT INTO broken VALUES (?, ?)", broken)
 
 
