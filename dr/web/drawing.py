@@ -28,7 +28,8 @@ NAVIGATION = (
 _MARKS = {
     **dict.fromkeys(("met", "fresh", "passed"), ("✓", "yes")),
     **dict.fromkeys(("missed", "failed", "stale", "stopped"), ("✗", "no")),
-    **dict.fromkeys(("running",), ("…", "busy")),
+    **dict.fromkeys(("running", "waiting"), ("…", "busy")),
+    **dict.fromkeys(("aborted", "interrupted", "not begun", "skipped", "soon"), ("!", "no")),
 }
 _DAY = 86_400
 
@@ -48,7 +49,7 @@ def _environment() -> Environment:
         "address": address,
         "dots": run_figures.dots,
         "many": many,
-        "mark": lambda word: _MARKS.get(word, ("!", "quiet")),
+        "mark": lambda word: _MARKS.get(word, ("·", "quiet")),
         "navigation": NAVIGATION,
         "result": result,
         "standing": standing,

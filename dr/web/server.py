@@ -14,7 +14,7 @@ from dr.core.errors import ToolError
 from dr.web.site import Site
 
 _PATIENCE = 3  # seconds for those who are being answered when the server is told to end
-_AT_ONCE = 1_000
+_AT_ONCE, _WAITING = 1_000, 128
 
 
 class _Server(uvicorn.Server):
@@ -38,7 +38,7 @@ def is_local(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound; raises ToolError with the reason where it cannot be."""
+    """Return a socket that listens; raises ToolError with the reason where it cannot be."""
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -47,6 +47,7 @@ def bound(host: str, port: int) -> socket.socket:
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(where)
+            made.listen(_WAITING)
         except OSError:
             made.close()
             raise

@@ -55,7 +55,7 @@ def graph(reports: Path, run: str) -> bytes:
         raise NotFound(f"the run {run!r} restored nothing itself: it has no graph", "/graph lists those with one")
     if len(began.steps) > _OBJECTS_MOST:
         raise StoreError(f"the graph of {run!r} has {len(began.steps)} objects", "`dr graph REPO -o html` draws it")
-    return html(planned(began), pins(began.pins) or run)
+    return html(planned(began), pins(began.pins) or run, judged=False)
 
 
 def planned(began: Began) -> Graph:

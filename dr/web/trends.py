@@ -56,7 +56,7 @@ def _course(points: Sequence[Point], found: Trend) -> Course:
         regression=bool(verdict and verdict.flagged),
         ratio=ratio if ratio is not None and math.isfinite(ratio) else None,
         split=found.split,
-        judged=judged(found),
+        judged=judged(found) if verdict else "nothing to compare: all runs are of one commit",
     )
 
 

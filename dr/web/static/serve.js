@@ -7,12 +7,13 @@ function follow(article) {
   const [state, course, how] = ["state", "line", "how"].map(part);
   const run = encodeURIComponent(article.dataset.run);
   const source = new EventSource(`/live/${run}?after=${Number(article.dataset.after)}`);
-  const bottom = () => { course.scrollTop = course.scrollHeight; };
+  const box = course.parentElement;
+  const bottom = () => { box.scrollTop = box.scrollHeight; };
   bottom();
   source.addEventListener("open", () => { how.textContent = "Followed as it happens."; });
   source.addEventListener("error", () => { how.textContent = "The connection was lost; trying again."; });
   source.addEventListener("line", (event) => {
-    const follows = course.scrollHeight - course.scrollTop - course.clientHeight < 40;
+    const follows = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     const line = document.createElement("li");
     line.value = Number(event.lastEventId);
     line.textContent = event.data;
