@@ -47,7 +47,7 @@ def application(
     limits: after how many seconds without a met run a scenario is stale. metrics: what `dr report metrics` prints.
     """
     site = Site(reports, limits, metrics, picture)
-    described = msgspec.json.encode(openapi())
+    described = msgspec.json.encode(openapi(token=bool(door.token)))
     routes = [
         *(Route(page.path, _html(site, page)) for page in PAGES),
         *(Route(page.api, _json(site, page)) for page in PAGES),
@@ -60,7 +60,9 @@ def application(
         Route(LOGIN, _login(door), methods=["GET", "POST"]),
     ]
     handlers: Any = {DrError: _wrong, HTTPException: _missing, 500: _failed}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), door, refused), site
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return Guard(app, door, refused), site
 
 
 def _html(site: Site, page: Page) -> Callable[[Request], Response]:

@@ -104,8 +104,11 @@ PAGES = (
 )
 
 
-def openapi() -> dict[str, Any]:
-    """Return the description of everything under /api, from the table and the types of the answers."""
+def openapi(*, token: bool) -> dict[str, Any]:
+    """Return the description of everything under /api, from the table and the types of the answers.
+
+    `token`: whether one is wanted.
+    """
     kinds: tuple[type[Struct], ...] = (*(page.kind for page in PAGES), answers.Refused)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     known = dict(zip((kind.__name__ for kind in kinds), schemas, strict=True))
@@ -117,7 +120,7 @@ def openapi() -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}],
+        "security": [{"token": []}] if token else [],
     }
 
 

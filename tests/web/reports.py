@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,7 +39,7 @@ LIVE, PAST, HERD = "2026-11-23-120000-pod-kill", "2026-11-20-090000-sample", "20
 PLAIN = "{}"
 
 
-def row(number: int, scenario: str = "pod-kill", target: str = "eu-1", **more: object) -> Row:
+def row(number: int, scenario: str = "pod-kill", target: str = "eu-1", **more: Any) -> Row:
     """Return a row that met what was promised, one a day."""
     time = f"2026-10-{1 + number // 24:02d}T{number % 24:02d}:00:00+00:00"
     found = Row(
@@ -65,7 +66,7 @@ def written(folder: Path) -> None:
     folder.mkdir()
     shutil.copytree(SAMPLE, folder / PAST)
     rows = [row(n, target=target) for n in range(12) for target in ("eu-1", "eu-2")]
-    slower = {"rta": 25.0, "commit": "b" * 40}
+    slower: dict[str, Any] = {"rta": 25.0, "commit": "b" * 40}
     rows += [row(n, target="us-1", **(slower if n > 9 else {})) for n in range(20)]
     rows += [
         row(30, "zone-loss", rta=None, verdict="missed", censored=300.0),

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect
 
 from dr.adapters import history
 from dr.adapters.store import EVENTS, EventLog
@@ -45,7 +45,11 @@ class Tab:
         self.wrong: list[str] = []
         self.page.on("console", self._told)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.wrong.append("a dialog"), dialog.dismiss()))
+        self.page.on("dialog", self._asked)
+
+    def _asked(self, dialog: Dialog) -> None:
+        self.wrong.append("a dialog")
+        dialog.dismiss()
 
     def _told(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(text in message.text for text in _ALLOWED):
