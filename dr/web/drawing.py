@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,6 +16,7 @@ from dr.report import run_figures
 from dr.report.console import many, seconds
 from dr.report.findings import safe
 from dr.report.history_text import result
+from dr.web.answers import Member
 from dr.web.tails import Seen
 
 NAVIGATION = (
@@ -31,6 +33,7 @@ _MARKS = {
     **dict.fromkeys(("running", "waiting"), ("…", "busy")),
     **dict.fromkeys(("aborted", "interrupted", "not begun", "skipped", "soon"), ("!", "no")),
 }
+_GRAVEST = ("failed", "missed", "running", "waiting", "skipped", "met")
 _DAY = 86_400
 
 
@@ -44,7 +47,14 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         finalize=_printable,
     )
-    environment.filters |= {"seconds": seconds, "ago": ago, "at": _at, "part": lambda text: quote(text, safe="")}
+    environment.filters |= {
+        "ago": ago,
+        "at": _at,
+        "counted": counted,
+        "gravest": gravest,
+        "part": lambda text: quote(text, safe=""),
+        "seconds": seconds,
+    }
     environment.globals |= {
         "address": address,
         "dots": run_figures.dots,
@@ -78,6 +88,17 @@ def ago(value: float | None) -> str:
     if value is None:
         return "never"
     return seconds(value) if value < 2 * _DAY else many(int(value // _DAY), "day")
+
+
+def gravest(members: Sequence[Member]) -> list[Member]:
+    """Return members of a herd, what went wrong first, then by cluster and scenario."""
+    order = {state: number for number, state in enumerate(_GRAVEST)}
+    return sorted(members, key=lambda m: (order.get(m.state, -1), m.cluster, m.scenario))
+
+
+def counted(members: Sequence[Member]) -> str:
+    """Return how many members are in which state, what went wrong first."""
+    return ", ".join(f"{count} {state}" for state, count in Counter(m.state for m in gravest(members)).items())
 
 
 def standing(entry: Standing) -> str:

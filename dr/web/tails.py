@@ -98,7 +98,11 @@ class Tail:
     def seen(self, lines: int = _SHOWN) -> Seen:
         """Return what is seen now, with so many lines, the latest."""
         with self._lock:
-            return Seen(self._watched.picture(), tuple(self._lines)[-lines:], tuple(self._notes()))
+            return Seen(
+                self._watched.picture(),
+                tuple(self._lines)[len(self._lines) - min(lines, len(self._lines)) :],
+                tuple(self._notes()),
+            )
 
     def _notes(self) -> list[str]:
         said = [self._cause] if self._cause else []

@@ -55,7 +55,7 @@ def _course(points: Sequence[Point], found: Trend) -> Course:
         high=whole.high,
         regression=bool(verdict and verdict.flagged),
         ratio=ratio if ratio is not None and math.isfinite(ratio) else None,
-        split=found.split,
+        split=found.split if verdict else "",
         judged=judged(found) if verdict else "nothing to compare: all runs are of one commit",
     )
 

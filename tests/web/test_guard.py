@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -324,11 +325,32 @@ def _dr(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def test_the_metrics_and_limits_are_those_of_the_command_line(reports: Path) -> None:
+    limit = ["--stale", "pod-kill=90d"]
+    printed = CliRunner().invoke(main, ["report", "metrics", "--reports", str(reports), *limit]).output
+    with _dr("--reports", str(reports), "--port", "0", *limit) as process:
+        address = next(iter(process.stderr or ())).split()[0]
+        with urlopen(f"{address}metrics", timeout=10) as shown, urlopen(f"{address}api/stale", timeout=10) as board:  # noqa: S310 - our own
+            assert (shown.read().decode(), b'"limit":7776000.0' in board.read()) == (printed, True)
+        process.terminate()
+
+
+def test_a_herd_of_many_shows_what_went_wrong_first(tmp_path: Path) -> None:
+    members = [{"cluster": f"c-{n}", "scenario": "s", "wave": 0, "state": "met"} for n in range(2000)]
+    members[1500]["state"] = "failed"
+    result = {"herd": "h", "run": "r", "time": "", "title": "", "verdict": "missed", "members": members}
+    (tmp_path / "2026-herd-h").mkdir()
+    (tmp_path / "2026-herd-h" / "herd.json").write_text(json.dumps(result))
+    text = asking(tmp_path).get("/herds/2026-herd-h").text
+    assert text.index("c-1500") < text.index("c-0")
+    assert "1 failed, 1999 met" in text
+    assert "1500 more" in text
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_while_somebody_watches(reports: Path, sent: signal.Signals) -> None:
     with _dr("--reports", str(reports), "--port", "0") as process:
-        assert process.stderr is not None
-        address = process.stderr.readline().split()[0]
+        address = next(iter(process.stderr or ())).split()[0]
         with urlopen(f"{address}live/{LIVE}", timeout=10) as stream:  # noqa: S310 - our own
             assert stream.readline()
             process.send_signal(sent)
