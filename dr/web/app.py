@@ -31,12 +31,9 @@ _STATIC = {  # the pages look like the reports
     "serve.css": ("text/css", (("dr.report", "assets", "run.css"), ("dr.web", "static", "serve.css"))),
     "serve.js": ("text/javascript", (("dr.web", "static", "serve.js"),)),
 }
-_KINDS = (  # in this order: the status of an error and what it is called
-    (NotFound, 404, "Not found"),
-    (UsageError, 400, "Not understood"),
-    (DrError, 503, "Not readable"),
-)
-_TITLES = {401: "The token, please", 404: "Not found", 405: "Read only"}
+# In this order: the status of an error.
+_KINDS = ((NotFound, 404), (UsageError, 400), (DrError, 503))
+_TITLES = {400: "Not understood", 404: "Not found", 405: "Read only", 503: "Not readable"}
 
 
 def application(
@@ -171,7 +168,7 @@ def refused(scope: Scope, status: int, cause: str, remedy: str = "") -> Response
 
 
 def _wrong(request: Request, error: Exception) -> Response:
-    status = next((code for kind, code, _ in _KINDS if isinstance(error, kind)), 503)
+    status = next((code for kind, code in _KINDS if isinstance(error, kind)), 503)
     cause, remedy = (error.cause, error.remedy) if isinstance(error, DrError) else (str(error), "")
     return refused(request.scope, status, cause, remedy)
 
