@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from dr.adapters import history
 from dr.core.errors import UsageError
 from dr.web import answers, trends, views
 from dr.web.site import Site
@@ -69,10 +70,10 @@ _NUMBER = Query("page", "Which page, from 1 on.", number=True)
 
 
 def _filters(site: Site, **_: object) -> Mapping[str, Any]:
-    courses = [d.course for d in trends.drawn(site)]
+    groups = history.groups(site.reports)
     return {
-        "scenarios": tuple(dict.fromkeys(course.scenario for course in courses)),
-        "clusters": tuple(sorted({course.cluster for course in courses})),
+        "scenarios": tuple(dict.fromkeys(group.scenario for group in groups)),
+        "clusters": tuple(sorted({group.target for group in groups})),
         "verdicts": views.VERDICTS,
     }
 
