@@ -15,19 +15,21 @@ from typing import Any
 import msgspec
 
 from dr.core.errors import StoreError
-from dr.core.history import Group, Row
+from dr.core.history import Group, Point, Row
 from dr.core.model import Diagnostic, Level, Where
 
 HISTORY, INDEX = "history.jsonl", "history.sqlite"
-_VERSION = 2  # of the index; another one is made anew
+_VERSION = 3  # of the index; another one is made anew
 _SETTLED = 100_000_000  # nanoseconds; a file can change again within a tick of its clock, which is 10 ms at most
 _ENCODER, _DECODER = msgspec.json.Encoder(), msgspec.json.Decoder(Row)
 _TABLES = f"""
 CREATE TABLE source (digest TEXT NOT NULL, size INTEGER NOT NULL, lines INTEGER NOT NULL, stamp TEXT NOT NULL);
 CREATE TABLE runs (run TEXT PRIMARY KEY, time TEXT NOT NULL, scenario TEXT NOT NULL, target TEXT NOT NULL,
-  verdict TEXT NOT NULL, folder TEXT NOT NULL, row BLOB NOT NULL);
-CREATE INDEX by_time ON runs (time, run);
-CREATE INDEX by_target ON runs (scenario, target, time, run, verdict);
+  verdict TEXT NOT NULL, folder TEXT NOT NULL, row BLOB NOT NULL, revision TEXT NOT NULL, rta REAL, censored REAL,
+  promised REAL, objects INTEGER NOT NULL);
+CREATE INDEX by_time ON runs (time, run, objects);
+CREATE INDEX by_verdict ON runs (verdict, time, run);
+CREATE INDEX by_target ON runs (scenario, target, time, run, verdict, folder, revision, rta, censored, promised);
 CREATE INDEX by_folder ON runs (folder);
 CREATE TABLE broken (line INTEGER NOT NULL, cause TEXT NOT NULL);
 PRAGMA user_version = {_VERSION};
@@ -35,6 +37,8 @@ PRAGMA user_version = {_VERSION};
 _CLAUSES = {
     "scenario": "scenario = :scenario",
     "target": "target = :target",
+    "verdict": "verdict = :verdict",
+    "restored": "objects > 0",
     "since": "time >= :since",
     "until": "substr(time, 1, length(:until)) <= :until",
 }
@@ -68,26 +72,45 @@ def rows(
     until: str = "",
     *,
     target: str = "",
+    verdict: str = "",
+    restored: bool = False,
     limit: int = -1,
     skip: int = 0,
 ) -> tuple[Row, ...]:
     """Return the runs of the past, oldest first; raises StoreError when there is a history that cannot be read.
 
     `since` and `until` are beginnings of ISO 8601 times (UTC), both inclusive: `until` 2026-12 takes all of December.
-    `limit`: only so many, the newest of them, after `skip` newer ones; -1: all.
+    `restored`: only those that restored objects. `limit`: only so many, the newest of them, after `skip` newer ones;
+    -1: all.
     """
-    wanted = {"scenario": scenario, "target": target, "since": since, "until": until}
+    wanted = {"scenario": scenario, "target": target, "verdict": verdict, "since": since, "until": until}
+    wanted |= {"restored": "yes" if restored else ""}
     clauses = _chosen(wanted)
     asked = f"SELECT row FROM runs {clauses} ORDER BY time DESC, run DESC LIMIT :limit OFFSET :skip"  # noqa: S608
     found = _asked(reports, asked, {**wanted, "limit": limit, "skip": skip})
     return tuple(_DECODER.decode(row) for (row,) in reversed(found))
 
 
-def count(reports: Path, scenario: str = "", target: str = "") -> int:
+def count(reports: Path, scenario: str = "", target: str = "", verdict: str = "", *, restored: bool = False) -> int:
     """Return how many runs there are; raises StoreError."""
-    wanted = {"scenario": scenario, "target": target}
+    wanted = {"scenario": scenario, "target": target, "verdict": verdict, "restored": "yes" if restored else ""}
     asked = f"SELECT count(*) FROM runs {_chosen(wanted)}"  # noqa: S608 - clauses of ours
     return int(_asked(reports, asked, wanted)[0][0])
+
+
+def points(reports: Path, scenario: str = "", target: str = "") -> tuple[Point, ...]:
+    """Return the runs as a trend needs them, by scenario and target, oldest first, all from the index; StoreError."""
+    wanted = {"scenario": scenario, "target": target}
+    asked = (
+        "SELECT scenario, target, time, run, verdict, folder, revision, rta, censored, promised "  # noqa: S608
+        f"FROM runs {_chosen(wanted)} ORDER BY scenario, target, time, run"
+    )
+    return tuple(Point(*found) for found in _asked(reports, asked, wanted))
+
+
+def stamp(reports: Path) -> str:
+    """Return what changes whenever the lines of the history do, "" while they may still change unseen."""
+    return _stamp(reports)
 
 
 def _chosen(wanted: Mapping[str, str]) -> str:
@@ -282,15 +305,15 @@ def _insert(database: sqlite3.Connection, content: bytes, before: int) -> None:
     """Insert rows line by line, after so many lines that are known."""
     broken: list[tuple[int, str]] = []
 
-    def found() -> Iterator[tuple[str, str, str, str, str, str, bytes]]:
+    def found() -> Iterator[tuple[Any, ...]]:
         for number, read in _decoded(content.split(b"\n"), before + 1):
             if isinstance(read, Row):
-                row = _ENCODER.encode(read)
-                yield (read.run, read.time, read.scenario, read.target, read.verdict, read.folder, row)
+                key = (read.run, read.time, read.scenario, read.target, read.verdict, read.folder)
+                yield (*key, _ENCODER.encode(read), read.commit, read.rta, read.censored, read.promised, read.objects)
             else:
                 broken.append((number, read))
 
-    database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", found())
+    database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", found())
     database.executemany("INSERT INTO broken VALUES (?, ?)", broken)
 
 

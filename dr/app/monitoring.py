@@ -36,6 +36,16 @@ def limits(said: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def all_limits(said: Sequence[str], schedules: Sequence[Path]) -> dict[str, float]:
+    """Return after how many seconds scenarios are stale: by schedules, and by `SCENARIO=DAYS`, which outranks it.
+
+    Raises UsageError, and ConfigError for a file that is wrong.
+    """
+    from dr.app.schedules import stale_after
+
+    return {**dict(filter(None, map(stale_after, schedules))), **limits(said)}
+
+
 def newest(reports: Path) -> tuple[Herded, ...]:
     """Return how the newest run of each herd stands; what cannot be read is left out."""
     found = {}

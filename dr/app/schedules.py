@@ -59,6 +59,13 @@ def read(file: Path) -> Schedule:
     return found
 
 
+def stale_after(file: Path) -> tuple[str, float] | None:
+    """Return a schedule's scenario and after how many seconds it is stale; None where it says nothing of that."""
+    schedule = read(file)
+    gameday, _ = gamedays.read(file.parent / schedule.gameday)
+    return None if schedule.stale_after is None else (gameday.scenario, float(schedule.stale_after))
+
+
 def coming_up(file: Path, count: int, form: str) -> Answer:
     """Answer `dr schedule next`: the slots that are to come, and which of them will be skipped."""
     schedule = read(file)

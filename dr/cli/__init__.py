@@ -14,6 +14,7 @@ from dr.cli.notices import notify
 from dr.cli.reports import report
 from dr.cli.restores import rehearse, restore, verify
 from dr.cli.schedules import schedule
+from dr.cli.serving import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -40,6 +41,7 @@ _COMMANDS = (
     herd,
     forklift,
     report,
+    serve,
     notify,
     lock,
 )

@@ -136,11 +136,14 @@ def report_evidence(**arguments: Any) -> Answer:
 @report.command("metrics")
 @click.option("--textfile", type=click.Path(dir_okay=False, path_type=Path), help="Write there, for node_exporter.")
 @click.option("--stale", multiple=True, metavar="SCENARIO=DAYS", help="Stale after so many days without a met run.")
+@click.option(
+    "--schedule", "schedules", multiple=True, type=click.Path(dir_okay=False, path_type=Path), help="Stale as it says."
+)
 @_REPORTS
 @output("report")
 @answering
-def report_metrics(stale: tuple[str, ...], **arguments: Any) -> Answer:
+def report_metrics(stale: tuple[str, ...], schedules: tuple[Path, ...], **arguments: Any) -> Answer:
     """Print the history as metrics for Prometheus: last runs, objectives, staleness."""
     from dr.app import monitoring
 
-    return monitoring.metrics(limits=monitoring.limits(stale), **arguments)
+    return monitoring.metrics(limits=monitoring.all_limits(stale, schedules), **arguments)

@@ -51,6 +51,26 @@ class Row(Struct, frozen=True):
     head: str = ""
     folder: str = ""
 
+    @property
+    def promised(self) -> float | None:
+        """In how many seconds the whole should be back, None where nothing was promised of it."""
+        return next((o.seconds for o in self.objectives if o.kind == "rto" and not o.subject), None)
+
+
+class Point(Struct, frozen=True):
+    """What a trend needs of a run; the fields are a row's. `promised`: in how many seconds the whole should be back."""
+
+    scenario: str
+    target: str
+    time: str
+    run: str
+    verdict: str
+    folder: str
+    commit: str
+    rta: float | None
+    censored: float | None
+    promised: float | None
+
 
 class Group(Struct, frozen=True):
     """The runs of a scenario on a target: how many, when (UTC) the last one began and the last that was met ("")."""

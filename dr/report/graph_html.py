@@ -35,9 +35,10 @@ class Need(Struct, frozen=True):
     proof: str
 
 
-def html(graph: Graph, title: str) -> bytes:
+def html(graph: Graph, title: str, *, judged: bool = True) -> bytes:
     """Return a graph as one HTML file with everything in it.
 
+    Without `judged` it is a run's plan, of which nothing is said whether it comes back.
     The page lists units, objects, what each needs with reason and file:line, findings and
     prerequisites; a script adds the drawing. Its Content-Security-Policy allows the page's own
     style and script by hash and nothing else, so it can send and load nothing.
@@ -59,6 +60,7 @@ def html(graph: Graph, title: str) -> bytes:
         needs=needs,
         findings=sorted(graph.diagnostics, key=lambda d: (-LEVELS.index(d.level), d)),
         index={str(node.ref): i for i, node in reversed(list(enumerate(graph.nodes)))},
+        judged=judged,
         comes_back=comes_back(graph),
         verdict=verdict(graph),
         many=many,

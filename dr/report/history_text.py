@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dr.core.chained import Fault
 from dr.core.evidence import Evidence
-from dr.core.history import Row
+from dr.core.history import Point, Row
 from dr.core.recovery import Recovery
 from dr.core.stats import Regression, Summary, regression, summary
 from dr.core.timeline import StepTime, Timeline, slowest
@@ -27,7 +27,7 @@ class Trend(Struct, frozen=True):
     `split` names the change; `regression` is None where there is nothing on one side of it.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Row | Point, ...]
     summary: Summary
     split: str
     before: Summary
@@ -35,7 +35,7 @@ class Trend(Struct, frozen=True):
     regression: Regression | None
 
 
-def trend(rows: Sequence[Row], split: str = "") -> Trend:
+def trend(rows: Sequence[Row | Point], split: str = "") -> Trend:
     """Return the trend of a scenario's runs, oldest first.
 
     `split`: the beginning of a time (UTC), run or commit from which on runs count as after the change; "": the newest
@@ -59,7 +59,7 @@ def trend(rows: Sequence[Row], split: str = "") -> Trend:
     return Trend(told, _summary(told), split, _summary(before), _summary(after), judged)
 
 
-def _summary(rows: Sequence[Row]) -> Summary:
+def _summary(rows: Sequence[Row | Point]) -> Summary:
     given_up = [row.censored or 0.0 for row in rows if row.rta is None]
     return summary([row.rta for row in rows if row.rta is not None], given_up)
 
@@ -80,7 +80,7 @@ def listed(rows: Sequence[Row]) -> Iterator[Line]:
         yield line("no runs yet: `dr rehearse REPO` or `dr gameday run FILE` makes one")
 
 
-def result(row: Row) -> str:
+def result(row: Row | Point) -> str:
     """Return how long a run's recovery took, or after how long it was given up."""
     if row.rta is not None:
         return seconds(row.rta)

@@ -126,7 +126,7 @@ class Live:
         self.feed(event)
         index = getattr(event, "step", 0)
         text = self._worth(event) if not isinstance(index, int) or index < len(self._steps) or not index else ""
-        return [line(f"{_clock(event.at)} {text}")] if text else []
+        return [line(f"{clock(event.at)} {text}")] if text else []
 
     def _worth(self, event: Event) -> str:
         match event:
@@ -175,6 +175,7 @@ def _fitted(row: Line, width: int) -> Line:
     return tuple(parts)
 
 
-def _clock(at: float) -> str:
+def clock(at: float) -> str:
+    """Return seconds of a run as minutes and seconds."""
     minutes, rest = divmod(int(at), 60)
     return f"{minutes:02d}:{rest:02d}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from dr.core.events import Mark
-from dr.core.history import Row
+from dr.core.history import Point, Row
 from dr.core.recovery import Recovery
 from dr.core.timeline import StepTime, Timeline, UnitTime
 from dr.report.console import seconds
@@ -203,7 +203,7 @@ def waves(steps: Sequence[StepTime]) -> tuple[Wave, ...]:
     return tuple(found)
 
 
-def dots(rows: Sequence[Row], limit: float | None) -> tuple[tuple[Dot, ...], float | None]:
+def dots(rows: Sequence[Row | Point], limit: float | None) -> tuple[tuple[Dot, ...], float | None]:
     """Return the last runs of a scenario as dots, and the height of the objective; heights in percent from above."""
     shown = [row for row in rows if row.rta is not None or row.censored is not None][-_DOTS:]
     top = 1.1 * max([row.rta if row.rta is not None else row.censored or 0.0 for row in shown] + [limit or 0.0] + [0.1])

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dr.adapters import history
 from dr.adapters.history import HISTORY, INDEX, add, problems, rebuild, rows
 from dr.core.errors import StoreError
-from dr.core.history import Outcome, Row
+from dr.core.history import Outcome, Point, Row
 
 
 def row(number: int, scenario: str = "pod-kill", time: str = "") -> Row:
@@ -69,6 +69,26 @@ def test_each_scenario_on_each_target_has_its_last_run_and_its_last_good_one(rep
     known = {(g.scenario, g.target): (g.runs, g.last[:10], g.met[:10]) for g in history.groups(reports)}
     assert known["pod-kill", ""] == (3, "2026-11-08", "2026-11-03")
     assert known["pod-kill", "b"] == (1, "2026-11-09", "")
+
+
+def test_runs_are_chosen_by_verdict_and_by_having_restored_something(reports: Path) -> None:
+    add(reports, replace(row(4), verdict="missed", rta=None, censored=9.0, commit="c", folder="f"))
+    add(reports, replace(row(5), objects=7, objectives=()))
+    assert [r.run for r in rows(reports, verdict="missed")] == ["run-4"]
+    assert [r.run for r in rows(reports, restored=True)] == ["run-5"]
+    assert (history.count(reports, verdict="missed"), history.count(reports, restored=True)) == (1, 1)
+
+
+def test_a_trend_is_told_by_the_index_as_by_the_rows(reports: Path) -> None:
+    add(reports, replace(row(4), verdict="missed", rta=None, censored=9.0, commit="c", folder="f"))
+    add(reports, replace(row(5), target="b", objectives=()))
+    found = history.points(reports)
+    assert [p.run for p in found] == ["run-2", "run-1", "run-3", "run-4", "run-5"]
+    assert found == tuple(
+        Point(r.scenario, r.target, r.time, r.run, r.verdict, r.folder, r.commit, r.rta, r.censored, r.promised)
+        for r in sorted(rows(reports), key=lambda r: (r.scenario, r.target, r.time))
+    )
+    assert [p.promised for p in history.points(reports, "pod-kill", "b")] == [None]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
