@@ -94,11 +94,18 @@ def check(file: Path, reports: Path, form: str) -> Answer:
     code = 1 if why else 0
     if form == "json":
         return Answer(content=encode({"schema": SCHEMA_VERSION, "stale": why, "slots": latest}), exit_code=code)
-    lines: list[Line] = [line(f"{one.slot}  {one.what}  {one.cause or one.who}".rstrip()) for one in latest]
+    lines: list[Line] = [line(f"{one.slot}  {one.what}  {_became(one)}".rstrip()) for one in latest]
     scenario = gameday.scenario or schedule.gameday
     said = (("✗ ", "red"), f"{scenario} is stale: {why}") if why else (("✓ ", "green"), f"{scenario} is not stale")
     lines.append(line(*said))
     return Answer(tuple(lines), exit_code=code)
+
+
+def _became(slot: Slotted) -> str:
+    """Return what there is to say of a slot; one that is only taken has a holder who never said how it ended."""
+    if slot.what == "taken":
+        return f"by {slot.who} at {slot.time}, under way or never ended"
+    return slot.cause or slot.who
 
 
 def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) -> Answer:
@@ -139,13 +146,11 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
         raise
     finally:
         say(plan.slot, "done", "interrupted" if code == 130 else "", code)
-        _upload(schedule, file.parent, options.reports, before, shown.say)
+        upload(schedule, file.parent, options.reports, before, shown.say)
     return answer
 
 
-def _upload(
-    schedule: Schedule, beside: Path, reports: Path, before: frozenset[str], say: Callable[[str], None]
-) -> None:
+def upload(schedule: Schedule, beside: Path, reports: Path, before: frozenset[str], say: Callable[[str], None]) -> None:
     """Copy the reports of new runs to where the schedule says; a failure is said and nothing else."""
     place = schedule.upload
     new = sorted(store.folders(reports) - before - {slots.TAKEN})

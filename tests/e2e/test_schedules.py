@@ -6,8 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr.adapters import slots
+from dr.app import schedules
 from dr.cli import main
 from dr.core.calendar import cron
 from dr.core.timetable import Slotted
 from dr.report.timers import calendar
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "schedules" / "pod-kill-weekly.yaml"
+PASSWORD = "hunter2-and-more"  # noqa: S105 - what must never be told
 DR = str(Path(sys.executable).parent / "dr")
 # A gameday that refuses by itself, which is enough to see that it was begun.
 GAMEDAY = {
@@ -158,3 +164,91 @@ def test_systemd_understands_every_kind_of_calendar_event() -> None:
     for text in ("30 10 * * TUE", "*/20 0-6 1,15 * *", "0 12 24 12 MON-FRI", "@yearly"):
         for event in calendar(cron(text)):
             assert "Next elapse" in analyze("calendar", f"{event} Europe/Berlin")
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers each request with the server's status, and keeps what was put."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        told = self.headers["Authorization"]
+        self.server.put.append((self.path, told, body))  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def answering(status: int) -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    server.status, server.put = status, []
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(200, "an incident is open: incidents says so"), (404, ""), (0, "incidents could not be asked")],
+    ids=["open", "none", "nobody answers"],
+)
+def test_while_an_incident_is_open_or_nobody_can_say_nothing_is_disturbed(
+    tmp_path: Path, status: int, said: str
+) -> None:
+    with answering(status) as server:
+        url = f"http://127.0.0.1:{server.server_port if status else 1}/open"
+        file = written(tmp_path, within="1h", skip_when={"name": "incidents", "http": {"url": url}})
+        found = dr("run", str(file), "--yes", "--reports", str(tmp_path / "reports"))
+    kept = slots.kept(tmp_path / "reports", "Every minute")
+    if said:
+        assert said in found.stdout
+        assert [one.what for one in kept] == ["skipped"]
+    else:
+        assert [one.what for one in kept] == ["taken", "done"]
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, "put into kept"), (403, "the reports were not copied")])
+def test_reports_are_copied_and_a_copy_that_fails_changes_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    monkeypatch.setenv("S3_ID", "an-id")
+    monkeypatch.setenv("S3_SECRET", PASSWORD)
+    keys = {"access_key": {"env": "S3_ID"}, "secret_key": {"env": "S3_SECRET"}}
+    base, reports = schedules.read, tmp_path / "reports"
+    lines: list[str] = []
+    with answering(status) as server:
+        place = {"bucket": "kept", "endpoint": f"http://127.0.0.1:{server.server_port}", "prefix": "a/b", **keys}
+        schedule = base(written(tmp_path, upload=place))
+        (reports / "2026-11-24-run").mkdir(parents=True)
+        (reports / "2026-11-24-run" / "report.json").write_text("{}")
+        (reports / "2026-11-24-run" / "passwd").symlink_to("/etc/passwd")
+        schedules.upload(schedule, tmp_path, reports, frozenset({"old"}), lines.append)
+        put = list(server.put)
+    assert said in lines[0]
+    assert {path for path, _, _ in put} == {"/kept/a/b/2026-11-24-run/report.json"}
+    assert all("Credential=an-id/" in told for _, told, _ in put)
+    assert PASSWORD not in repr((put, lines))
+
+
+def test_a_slot_whose_holder_was_killed_is_not_run_again_and_is_told(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    file = written(tmp_path, jitter="90d", within="2h", at=f"{now.minute} {now.hour} * * *")
+    argv = [DR, "schedule", "run", str(file), "--yes", "--reports", str(tmp_path / "reports")]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as holder:
+        assert holder.stderr
+        assert "begins in" in holder.stderr.readline()
+        holder.kill()
+    again = dr("run", str(file), "--yes", "--reports", str(tmp_path / "reports"))
+    assert "was dealt with" in again.stdout
+    checked = dr("check", str(file), "--reports", str(tmp_path / "reports"))
+    assert "taken" in checked.stdout
+    assert "never ended" in checked.stdout
