@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dr.adapters.kube import Kube, kubeconfig
+from dr.adapters.kube import Kube, from_kubeconfig, kubeconfig
+from dr.app import herd_work, herds
 from dr.core.body import items, mapping, text
+from dr.core.herd import Argo, Capi
 from dr.core.model import Body, Ref
 from dr.local import cluster
 from tests.embedded import running
@@ -311,3 +313,20 @@ def test_an_interrupted_herd_tells_its_members_to_stop_and_keeps_what_it_knows(p
     assert herded["verdict"] == "interrupted"
     assert [m["state"] for m in herded["members"]][:2] == ["met", "met"]
     assert "end c2" not in said(place)
+
+
+def test_clusters_of_cluster_api_and_argo_cd_are_found_by_name_lock_and_labels() -> None:
+    metadata = {"name": "eu-1", "namespace": "fleet", "labels": {"env": "dev"}, "annotations": {"dr.dev/lock": "x"}}
+    capi = herds._cluster(Capi(), {"metadata": metadata})
+    argo = herds._cluster(Argo(), {"metadata": metadata})
+    assert (capi.secret, capi.key, capi.form) == ("fleet/eu-1-kubeconfig", "value", "kubeconfig")
+    assert (argo.secret, argo.form) == ("fleet/eu-1", "argo")
+    assert {(c.name, c.lock, c.labels["env"]) for c in (capi, argo)} == {("eu-1", "x", "dev")}
+
+
+def test_what_argo_cd_knows_of_a_cluster_is_a_kubeconfig_that_leads_there(tmp_path: Path) -> None:
+    config = {"bearerToken": "of-the-herd", "tlsClientConfig": {"insecure": True}}
+    data = {"server": b"https://198.51.100.7:6443", "config": json.dumps(config).encode()}
+    (tmp_path / "kubeconfig").write_bytes(herd_work._from_argo(data))
+    access = from_kubeconfig("herd", tmp_path / "kubeconfig")
+    assert (access.server, access.token, access.insecure) == ("https://198.51.100.7:6443", "of-the-herd", True)
