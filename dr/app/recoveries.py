@@ -18,7 +18,7 @@ from dr.adapters.store import SystemClock
 from dr.app.clusters import Binaries, bring_up
 from dr.core.config import Config
 from dr.core.errors import ApiError, ToolError, UsageError
-from dr.core.events import Began, Confirmed, Event, Mark, Marked, Moved, Phase
+from dr.core.events import Began, Confirmed, Event, Failed, Mark, Marked, Moved, Phase
 from dr.core.gameday import Recovery
 from dr.core.model import Graph
 from dr.core.runbook import RunbookStep
@@ -26,7 +26,7 @@ from dr.core.simulated import Simulation
 from dr.core.work import Assignment
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Settings
-from dr.engine.run import run
+from dr.engine.run import reasons, run
 from dr.local import etcd
 from dr.local.cluster import Cluster
 
@@ -72,24 +72,33 @@ class Source(Struct, frozen=True):
         return Settings(rules=self.config.readiness)
 
 
-class _Nowhere:
+class _Failures:
+    """Keeps of a run only the steps that failed: that a platform was set up is no part of an exercise's log."""
+
+    def __init__(self) -> None:
+        self.kept: list[Failed] = []
+
     def append(self, event: Event) -> None:
-        """Forget an event."""
+        """Keep an event that says why something did not come back."""
+        if isinstance(event, Failed):
+            self.kept.append(event)
 
 
 async def fill(arena: Arena, source: Source) -> None:
-    """Restore the platform that is to be disturbed; raises ToolError when it does not come back whole."""
+    """Restore the platform that is to be disturbed; raises ToolError that says why it does not come back whole."""
+    failures = _Failures()
     async with Kube(arena.access) as cluster:
         known = await cluster.identity()
-        recorder = Recorder(_Nowhere(), SystemClock())
+        recorder = Recorder(failures, SystemClock())
         began = Began(0.0, time="", run=f"setup-{os.getpid()}", command="", dr="", target=known)
         done = await run(
             cluster, began, source.assignment, source.graph, recorder, source.settings, force=True, part=True
         )
     if not done.passed:
+        why = reasons(source.assignment.steps, failures.kept, done)
         raise ToolError(
-            "the platform did not come up whole before the exercise, so nothing was disturbed",
-            "dr rehearse shows why",
+            f"the platform did not come up whole before the exercise, so nothing was disturbed: {why}",
+            "dr rehearse shows all of it",
         )
 
 

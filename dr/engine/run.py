@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from dr.core.errors import LockError
-from dr.core.events import AnyEvent, Applied, Began, Checked, Differs, Ended, Phase, Target, Verified
+from dr.core.events import (
+    AnyEvent,
+    Applied,
+    Began,
+    Checked,
+    Differs,
+    Ended,
+    Failed,
+    Phase,
+    PlannedStep,
+    Target,
+    Verified,
+)
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
 from dr.engine.lock import kept, same_cluster
@@ -34,6 +46,19 @@ class Result(Struct, frozen=True):
         drift = any(difference.what != "extra" for difference in self.differences)
         unread = any(check.check == UNREAD for check in self.checks)
         return bool(self.outcome and self.outcome.passed and self.compared and not drift and not unread)
+
+
+def reasons(steps: Sequence[PlannedStep], failures: Sequence[Failed], result: Result, most: int = 3) -> str:
+    """Say why a run did not pass, the first `most` of what went wrong, by name.
+
+    `failures` are the run's; `steps` are those that they speak of.
+    """
+    found = [f"{steps[failed.step].ref} ({steps[failed.step].where}): {failed.cause}" for failed in failures]
+    found += [f"{d.ref}: {d.what} {d.path}".strip() for d in result.differences if d.what != "extra"]
+    found += [f"{check.subject}: {check.cause}" for check in result.checks if check.level is Level.ERROR]
+    if not found:
+        return "nothing of it could be compared with git"
+    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
 
 
 async def run(

@@ -132,6 +132,7 @@ def test_killed_in_the_middle_of_a_fault_another_process_undoes_it(
     town: cluster.Cluster, meant: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "from dr.chaos import actions; actions.stop_program('kube-apiserver', seconds=600)"
+    assert probes.api_ready(), "a context that never answered is a mistake, not an outage"
     environ = {**os.environ, "DR_LIMITS": '{"cluster": true}'}
     process = subprocess.Popen([sys.executable, "-c", code], env=environ)
     assert soon(lambda: (town.folder / "hold-kube-apiserver").exists() and not probes.api_ready(), 20)

@@ -71,9 +71,13 @@ def platform(state: Path) -> Iterator[Cluster]:
 
     async def filled() -> Cluster:
         made = await bring_up("platform", 3, found, lambda _: None, simulation)
-        await fill(Arena(made.access, made), source)
-        async with Kube(made.access) as kube:
-            await kube.create(KEY)
+        try:
+            await fill(Arena(made.access, made), source)
+            async with Kube(made.access) as kube:
+                await kube.create(KEY)
+        except BaseException:
+            made.down()
+            raise
         return made
 
     made = asyncio.run(filled())

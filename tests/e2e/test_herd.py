@@ -307,7 +307,10 @@ def test_an_interrupted_herd_tells_its_members_to_stop_and_keeps_what_it_knows(p
             if "c2" in line and "running" in line:
                 break
         leader.send_signal(signal.SIGINT)
-        leader.communicate(timeout=60)
+        try:
+            leader.communicate(timeout=60)
+        finally:
+            leader.kill()
     assert leader.returncode == 130
     herded = json.loads(next((place / "reports").glob("*/herd.json")).read_text())
     assert herded["verdict"] == "interrupted"
