@@ -20,6 +20,9 @@ from dr.core.source import Parsed, Problem
 from dr.core.templates import has_action, without_actions
 
 MAX_DEPTH = 128
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+# From 0.2.6 on libyaml, which reads ahead, gives up before we come to that depth.
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
 MAX_NODES = 4_000_000
 MAX_ALIASED = 100_000
 MAX_ALIASED_TEXT = 10_000_000
@@ -108,8 +111,10 @@ def _read(data: bytes) -> tuple[list[Document], list[Problem], Problem | None]:
 def _syntax(error: Exception, data: bytes) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line = mark.line if mark else data.count(b"\n", 0, getattr(error, "position", 0))
-    cause = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Problem(line + 1, "yaml-syntax", " ".join(str(cause).split()))
+    cause = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML").split())
+    if cause == _LIBYAML_TOO_DEEP:
+        return Problem(line + 1, "yaml-bomb", _TOO_DEEP)
+    return Problem(line + 1, "yaml-syntax", cause)
 
 
 def _text(data: bytes) -> tuple[str, list[Problem]]:
@@ -217,7 +222,7 @@ class _Builder:
 
     def _nested(self, event: Any, kind: type, depth: int) -> Any:
         if depth >= MAX_DEPTH:
-            raise _bad(event, "yaml-bomb", f"nested deeper than {MAX_DEPTH} levels")
+            raise _bad(event, "yaml-bomb", _TOO_DEEP)
         if self._nodes > MAX_NODES:
             raise _bad(event, "yaml-bomb", f"more than {MAX_NODES:,} values in one file")
         value = self._mapping(depth + 1) if kind is yaml.MappingStartEvent else self._sequence(depth + 1)
@@ -239,7 +244,7 @@ class _Builder:
         if self._aliased_text > MAX_ALIASED_TEXT:
             raise _bad(event, "yaml-bomb", f"aliases expand to more than {MAX_ALIASED_TEXT:,} characters")
         if depth + levels > MAX_DEPTH:
-            raise _bad(event, "yaml-bomb", f"nested deeper than {MAX_DEPTH} levels")
+            raise _bad(event, "yaml-bomb", _TOO_DEEP)
         self._lines.extend(anchor.lines)
         return anchor.value
 
