@@ -85,6 +85,7 @@ def apply_error(handler: Handler) -> ApiError:
         (400, "BadRequest", "strict decoding error", False),
         (403, "Forbidden", "exceeded quota", False),
         (403, "Forbidden", "status unknown for quota: compute", True),
+        (403, "Forbidden", "unable to create new content in namespace x because it is being terminated", True),
         (404, "NotFound", 'namespaces "x" not found', False),
         (422, "Invalid", "spec.replicas: Invalid value", False),
     ],
@@ -292,3 +293,37 @@ def test_a_context_that_is_broken_or_not_there_names_those_that_are(tmp_path: Pa
     with pytest.raises(UsageError) as caught:
         from_kubeconfig(context, file)
     assert "a, b" in caught.value.remedy
+
+
+def test_a_body_that_the_server_cannot_read_is_not_sent_again_for_five_minutes() -> None:
+    message = "failed to create typed patch object (a/c; /v1, Kind=ConfigMap): .foo: field not declared in schema"
+    assert not apply_error(refusing(500, {"message": message, "code": 500})).heals
+
+
+def test_the_refusal_of_a_secret_shows_none_of_its_values() -> None:
+    async def go() -> ApiError:
+        message = ".stringData.pin: expected string, got &value.valueUnstructured{Value:1234}"
+        async with serving(patch=refusing(500, {"message": message, "code": 500})) as kube:
+            with pytest.raises(ApiError) as caught:
+                await kube.apply({**config("c"), "kind": "Secret", "stringData": {"pin": 1234}}, manager="dr")
+            return caught.value
+
+    error = asyncio.run(go())
+    assert "1234" not in error.cause
+    assert ".stringData.pin" in error.cause
+
+
+def test_watches_that_end_at_once_are_not_asked_for_without_a_pause() -> None:
+    async def go() -> int:
+        server = Watched([[config("a")]], [b""] * 10_000)
+        async with serving(get=server.get) as kube:
+
+            async def follow() -> None:
+                async for _ in kube.watch("v1", "ConfigMap"):
+                    pass
+
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(follow(), 1.0)
+        return len(server.since)
+
+    assert 1 <= asyncio.run(go()) <= 5

@@ -18,6 +18,7 @@ from dr.core.body import mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Target
 from dr.core.model import Body, Ref
+from dr.core.withheld import without_values
 from dr.engine.ports import Api, Change
 
 _JSON = {"Accept": "application/json"}
@@ -30,8 +31,17 @@ _PAGE = 500
 _PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _HEALS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _GONE = frozenset({"Expired", "Gone"})
-# Messages of the API server that mean "later", whatever the status: caches that lag behind.
-_LAGS = ("not yet ready", "the object has been modified", "no CSR", "etcdserver:", "status unknown for quota")
+# Messages of the API server that mean "later", whatever the status: caches that lag behind, a namespace that goes.
+_LAGS = (
+    "not yet ready",
+    "the object has been modified",
+    "no CSR",
+    "etcdserver:",
+    "status unknown for quota",
+    "because it is being terminated",
+)
+# What server-side apply cannot read of a body is answered with 500, and is the same each time.
+_MALFORMED = ("failed to create typed patch object", "failed to convert new object")
 
 
 class Kube:
@@ -145,7 +155,10 @@ class Kube:
     async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
         """Apply on the server, taking over fields of other managers; return the object and whether it is new."""
         query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
-        status, stored = await self.call("PATCH", await self._object(body), body, _APPLY, **query)
+        try:
+            status, stored = await self.call("PATCH", await self._object(body), body, _APPLY, **query)
+        except ApiError as error:
+            raise without_values(error, body) from None
         return stored, status == 201
 
     async def get(self, ref: Ref) -> Body | None:
@@ -223,8 +236,10 @@ class Kube:
                 if not error.heals and not _forgotten(error):
                     raise
                 since = "" if _forgotten(error) else since
-                await asyncio.sleep(max(error.delay, pause))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = max(error.delay, pause)
+            # Also after a clean end: a server or proxy that ends each watch at once must not be asked without a pause.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _stream(self, api: Api, since: str, namespace: str, labels: str) -> AsyncIterator[tuple[str, Body]]:
         if self._session is None:
@@ -301,7 +316,8 @@ def _refused(status: int, content: bytes, wait: str, body: Body | None = None) -
     seconds = mapping(body, "details").get("retryAfterSeconds")
     delay = float(wait) if wait.isdigit() else float(seconds) if isinstance(seconds, int) else 0.0
     reason = text(body, "reason")
-    heals = (status in _HEALS and reason != "AlreadyExists") or any(words in cause for words in _LAGS)
+    heals = status in _HEALS and reason != "AlreadyExists" and not cause.startswith(_MALFORMED)
+    heals = heals or any(words in cause for words in _LAGS)
     return ApiError(cause, status=status, reason=reason, heals=heals, delay=delay)
 
 
