@@ -22,7 +22,7 @@ from dr.engine.ports import Cluster
 from dr.engine.recorder import Recorder
 
 _Key = tuple[str, str, str, str]
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _DOUBLINGS = 0.1, 5.0, 6
 _EXPLAIN_AFTER, _EXPLAIN_EVERY, _EXPLAIN_AT_ONCE = 2.0, 1.0, 8
 
 
@@ -206,7 +206,7 @@ class Restore:
         if not error.heals or not self._settings.retries or spent >= patience:
             self._fail(step, error.cause)
             return
-        pause = min(_FIRST_PAUSE * 2 ** self._tries[step], _LONGEST_PAUSE)
+        pause = min(_FIRST_PAUSE * 2 ** min(self._tries[step], _DOUBLINGS), _LONGEST_PAUSE)
         delay = max(error.delay, pause)
         self._tries[step] += 1
         self._emit(Retried(self._at, step, error.cause, delay))

@@ -361,3 +361,16 @@ def test_every_event_is_known_to_the_log_format() -> None:
     restore(plan((deployment("b"), ())), FakeCluster(becomes=available), log)
     back: list[AnyEvent] = list(decode(map(encode, log.events)))
     assert back == log.events
+
+
+def test_what_is_tried_again_for_hours_does_not_end_in_an_overflow() -> None:
+    log = Memory()
+
+    async def go() -> None:
+        work = Restore(plan((config("a"), ())), FakeCluster(), Recorder(log, Clock()), Settings(timeout=10**9))
+        work._began[0] = 0.0
+        work._tries[0] = 2000
+        work._refused(0, ApiError("busy", status=503, heals=True))
+
+    asyncio.run(go())
+    assert log.of(Retried)[0].delay == 5.0
