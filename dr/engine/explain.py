@@ -5,6 +5,7 @@ from __future__ import annotations
 from dr.core.body import dig, get, items, mapping, text
 from dr.core.health import State, health
 from dr.core.model import Body
+from dr.core.rules.readiness import NAMING_EVENTS
 from dr.core.scan import segments
 from dr.engine.ports import Cluster
 
@@ -36,11 +37,14 @@ async def explain(cluster: Cluster, body: Body) -> str:
 
 
 async def _event(cluster: Cluster, body: Body) -> str:
-    """Return the newest warning about an object."""
+    """Return the newest warning about an object; a program's own words (probes, hooks) may hold secrets and are not."""
     if list(dig(body, segments("status.containerStatuses[].state.waiting.message"))):
         return ""
     found = await cluster.list("v1", "Event", namespace=text(body, "metadata", "namespace"))
     uid = text(body, "metadata", "uid")
     own = [e for e in found[-_EVENTS * 20 :] if get(e, "involvedObject", "uid") == uid and text(e, "type") == "Warning"]
     newest = max(own, key=lambda e: text(e, "lastTimestamp") or text(e, "eventTime"), default=None)
-    return f"{text(newest, 'reason')}: {text(newest, 'message')}" if newest else ""
+    if newest is None:
+        return ""
+    reason = text(newest, "reason")
+    return f"{reason}: {text(newest, 'message')}" if reason in NAMING_EVENTS else reason

@@ -226,3 +226,23 @@ STARTING: frozenset[str] = frozenset({"ContainerCreating", "PodInitializing"})
 NAMING: frozenset[str] = frozenset(
     {"CreateContainerConfigError", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
 )
+
+# Reasons of warnings whose message names objects, nodes, images and volumes only. Others may quote what a program
+# printed: `Unhealthy` a probe, `FailedPostStartHook` a hook. Source: pkg/kubelet/events, pkg/controller, pkg/scheduler.
+NAMING_EVENTS: frozenset[str] = frozenset(
+    {
+        "BackOff",
+        "ErrImageNeverPull",
+        "FailedAttachVolume",
+        "FailedBinding",
+        "FailedCreate",
+        "FailedMount",
+        "FailedScheduling",
+        "InvalidDiskCapacity",
+        "NetworkNotReady",
+        "NodeNotReady",
+        "Preempting",
+        "ProvisioningFailed",
+        "VolumeMismatch",
+    }
+)
