@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from dr.core.errors import ApiError
-from dr.core.events import PlannedStep
+from dr.core.events import Operation, PlannedStep
 from dr.core.model import Ref
 from dr.core.parity import Difference, differences
 from dr.core.work import Assignment
@@ -51,13 +51,13 @@ async def dry_run(cluster: Cluster, assignment: Assignment) -> tuple[Answered, .
         async with limit:
             try:
                 live = await cluster.get(step.ref)
-                would, created = await cluster.apply(work.body, manager=work.manager, dry_run=True)
+                would, operation = await cluster.apply(work.body, manager=work.manager, dry_run=True)
             except ApiError as error:
                 if error.reason == "Unreachable":
                     raise
                 later = _comes_later(error, step, comes, kinds)
                 return Answered(step, Would.LATER if later else Would.REJECT, error.cause)
-        if created or live is None:
+        if operation is Operation.CREATED or live is None:
             return Answered(step, Would.CREATE)
         changes = () if step.ref.kind == "Secret" else differences(would, live)
         return Answered(step, Would.CHANGE if changes else Would.KEEP, changes=changes)

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from dr.core.chaos import Restored, Said
-from dr.core.events import Event, Target
+from dr.core.events import Event, Operation, Target
 from dr.core.forklift import Traffic
 from dr.core.hidden import Live
 from dr.core.model import Body, Diagnostic, Pin, Ref
@@ -88,8 +88,8 @@ class Cluster(Protocol):
     async def api(self, api_version: str, kind: str) -> Api:
         """Return how a kind is served; raises ApiError (`NoMatch`, heals) where it is not, or not yet."""
 
-    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
-        """Apply on the server; return the object as stored and whether it was created."""
+    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
+        """Apply on the server; return the object as stored and what that did to it."""
 
     async def get(self, ref: Ref) -> Body | None:
         """Return an object, or None."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dr.core.body import get, mapping, text
 from dr.core.errors import ApiError
-from dr.core.events import Applied, Failed, Operation, PlannedStep, Ready, Retried, Skipped, Started, Waiting
+from dr.core.events import Applied, Failed, PlannedStep, Ready, Retried, Skipped, Started, Waiting
 from dr.core.health import Expectation, Health, State, health
 from dr.core.model import Body, Ref
 from dr.core.rules.builtin import BUILTIN_GROUPS
@@ -93,7 +93,6 @@ class Restore:
         self._present: set[_Key] = set()
         self._bodies: dict[int, Body] = {}
         self._early: dict[int, Body] = {}
-        self._versions: dict[_Key, str] = {}
         self._generation: dict[int, int] = {}
         self._waiting: dict[int, str] = {}
         self._began: dict[int, float] = {}
@@ -184,15 +183,13 @@ class Restore:
             self._emit(Started(self._at, step))
             self._timers[step] = loop.call_later(self._settings.timeout, self._guarded, self._out_of_time, step)
         try:
-            stored, created = await self._cluster.apply(work.body, manager=work.manager)
+            stored, operation = await self._cluster.apply(work.body, manager=work.manager)
         except ApiError as error:
             self._refused(step, error)
             return
         if step in self._ends:
             return
         metadata = mapping(stored, "metadata")
-        same = self._versions.get(_key(self._steps[step].ref)) == text(metadata, "resourceVersion")
-        operation = Operation.CREATED if created else Operation.UNCHANGED if same else Operation.CONFIGURED
         self._generation[step] = int(metadata.get("generation") or 0)
         self._emit(Applied(self._at, step, operation, text(metadata, "uid"), self._generation[step]))
         self._moved(self._schedule.applied(step))

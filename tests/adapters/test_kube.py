@@ -14,6 +14,7 @@ from aiohttp import web
 
 from dr.adapters.kube import Access, Kube, contexts, from_kubeconfig
 from dr.core.errors import ApiError, UsageError
+from dr.core.events import Operation
 from dr.core.model import Ref
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -327,3 +328,31 @@ def test_watches_that_end_at_once_are_not_asked_for_without_a_pause() -> None:
         return len(server.since)
 
     assert 1 <= asyncio.run(go()) <= 5
+
+
+@pytest.mark.parametrize(
+    ("written", "status", "operation"),
+    [
+        ("2026-11-28T20:00:00Z", 200, Operation.UNCHANGED),
+        ("2026-11-28T20:00:04Z", 200, Operation.CONFIGURED),
+        ("2026-11-28T20:00:05Z", 200, Operation.CONFIGURED),
+        ("2026-11-28T20:00:05Z", 201, Operation.CREATED),
+        ("", 200, Operation.CONFIGURED),
+        ("soon", 200, Operation.CONFIGURED),
+    ],
+)
+def test_an_apply_says_whether_it_changed_anything_by_the_servers_own_clock(
+    written: str, status: int, operation: Operation
+) -> None:
+    async def go() -> Operation:
+        entries = [
+            {"manager": "dr", "operation": "Update", "time": "2026-11-28T19:00:00Z"},
+            {"manager": "other", "operation": "Apply", "time": "2026-11-28T19:00:00Z"},
+            {"manager": "dr", "operation": "Apply", "time": written},
+        ]
+        stored = {**config("c"), "metadata": {**config("c")["metadata"], "managedFields": entries}}
+        date = {"Date": "Sat, 28 Nov 2026 20:00:05 GMT"}
+        async with serving(patch=refusing(status, stored, **date)) as kube:
+            return (await kube.apply(config("c"), manager="dr"))[1]
+
+    assert asyncio.run(go()) is operation

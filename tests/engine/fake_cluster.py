@@ -9,7 +9,7 @@ from typing import Any
 
 from dr.core.body import get, mapping, text
 from dr.core.errors import ApiError
-from dr.core.events import Target
+from dr.core.events import Operation, Target
 from dr.core.model import Body, Ref
 from dr.engine.ports import Api, Change
 
@@ -57,7 +57,7 @@ class FakeCluster:
             queue.put_nowait(Change(stored))
         return stored
 
-    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
+    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
         await asyncio.sleep(0)
         await self.api(body["apiVersion"], body["kind"])
         name = (body["kind"], body["metadata"]["name"])
@@ -65,14 +65,14 @@ class FakeCluster:
         self.faults(body, self.applies[name])
         old = self.objects.get(_key(body))
         if dry_run:
-            return {**(old or {}), **body}, old is None
+            return {**(old or {}), **body}, Operation.CREATED if old is None else Operation.CONFIGURED
         self.order.append(name)
         same = old is not None and all(old.get(k) == v for k, v in body.items() if k != "metadata")
         stored = old if same and old else self.put(body)
         status = self.becomes(stored)
         if status is not None:
             asyncio.get_running_loop().call_later(0.001, self.put, {**stored, "status": status})
-        return stored, old is None
+        return stored, Operation.CREATED if old is None else Operation.UNCHANGED if same else Operation.CONFIGURED
 
     async def get(self, ref: Ref) -> Body | None:
         return self.objects.get((ref.group, ref.kind, ref.namespace, ref.name))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from time import monotonic
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
@@ -14,9 +14,10 @@ import aiohttp
 import msgspec
 
 from dr.adapters.kube.access import Access
+from dr.adapters.kube.answers import forgotten, operation, refused, unreachable
 from dr.core.body import mapping, text
 from dr.core.errors import ApiError
-from dr.core.events import Target
+from dr.core.events import Operation, Target
 from dr.core.model import Body, Ref
 from dr.core.withheld import without_values
 from dr.engine.ports import Api, Change
@@ -29,19 +30,6 @@ _APPLY = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
 _BODY = {**_JSON, "Content-Type": "application/json"}
 _PAGE = 500
 _PAUSE, _LONGEST_PAUSE = 0.2, 5.0
-_HEALS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_GONE = frozenset({"Expired", "Gone"})
-# Messages of the API server that mean "later", whatever the status: caches that lag behind, a namespace that goes.
-_LAGS = (
-    "not yet ready",
-    "the object has been modified",
-    "no CSR",
-    "etcdserver:",
-    "status unknown for quota",
-    "because it is being terminated",
-)
-# What server-side apply cannot read of a body is answered with 500, and is the same each time.
-_MALFORMED = ("failed to create typed patch object", "failed to convert new object")
 
 
 class Kube:
@@ -75,16 +63,21 @@ class Kube:
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = _JSON, **query: str
     ) -> tuple[int, Body]:
         """Send a request; return status and answer. Raises ApiError for any status of 400 and more."""
-        status, content, kind = await self.send(method, path, body, headers, **query)
+        status, content, said = await self.send(method, path, body, headers, **query)
+        return status, self._read(content, said)
+
+    def _read(self, content: bytes, headers: Mapping[str, str]) -> Body:
         try:
-            return status, msgspec.json.decode(content) if kind == "application/json" else {"text": content.decode()}
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _unreachable(self.access, error) from None
+            if headers.get("Content-Type", "").partition(";")[0] != "application/json":
+                return {"text": content.decode()}
+            return msgspec.json.decode(content, type=dict)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise unreachable(self.access, error) from None
 
     async def send(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = _JSON, **query: str
-    ) -> tuple[int, bytes, str]:
-        """Send a request; return status, content and its type. Raises ApiError for any status of 400 and more."""
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Send a request; return status, content and headers. Raises ApiError for any status of 400 and more."""
         if self._session is None:
             raise RuntimeError("open the client with `async with` first")
         url = f"{self.access.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -94,10 +87,10 @@ class Kube:
             async with self._session.request(method, url, data=data, headers=headers) as response:
                 content = await response.read()
                 if response.status >= 400:
-                    raise _refused(response.status, content, response.headers.get("Retry-After", ""))
-                return response.status, content, response.content_type
+                    raise refused(response.status, content, response.headers.get("Retry-After", ""))
+                return response.status, content, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(self.access, error) from None
+            raise unreachable(self.access, error) from None
 
     def _who(self) -> Mapping[str, str]:
         token = self.access.bearer()
@@ -152,14 +145,16 @@ class Kube:
         metadata = mapping(body, "metadata")
         return self._path(api, text(metadata, "namespace"), text(metadata, "name") if name else "")
 
-    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
-        """Apply on the server, taking over fields of other managers; return the object and whether it is new."""
+    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
+        """Apply on the server, taking over fields of other managers; return the object and what that did to it."""
         query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        path, began = await self._object(body), monotonic()
         try:
-            status, stored = await self.call("PATCH", await self._object(body), body, _APPLY, **query)
+            status, content, said = await self.send("PATCH", path, body, _APPLY, **query)
         except ApiError as error:
             raise without_values(error, body) from None
-        return stored, status == 201
+        stored = self._read(content, said)
+        return stored, operation(status, stored, manager, said, monotonic() - began)
 
     async def get(self, ref: Ref) -> Body | None:
         """Return an object, or None where it, or its kind, is not there."""
@@ -233,9 +228,9 @@ class Kube:
                             del known[_key(seen)]
                         yield change
             except ApiError as error:
-                if not error.heals and not _forgotten(error):
+                if not error.heals and not forgotten(error):
                     raise
-                since = "" if _forgotten(error) else since
+                since = "" if forgotten(error) else since
                 pause = max(error.delay, pause)
             # Also after a clean end: a server or proxy that ends each watch at once must not be asked without a pause.
             await asyncio.sleep(pause)
@@ -253,7 +248,7 @@ class Kube:
         try:
             async with self._session.get(url, headers=headers, timeout=quiet) as response:
                 if response.status != 200:
-                    raise _refused(response.status, await response.read(), response.headers.get("Retry-After", ""))
+                    raise refused(response.status, await response.read(), response.headers.get("Retry-After", ""))
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
@@ -261,10 +256,10 @@ class Kube:
                         event = msgspec.json.decode(line)
                         body = event["object"]
                         if event["type"] == "ERROR":
-                            raise _refused(int(body.get("code") or 500), line, "", body)
+                            raise refused(int(body.get("code") or 500), line, "", body)
                         yield event["type"], body
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-            raise _unreachable(self.access, error) from None
+            raise unreachable(self.access, error) from None
 
     async def create(self, body: Body) -> Body:
         """Create an object; raises ApiError (`AlreadyExists`) when it is there."""
@@ -296,38 +291,6 @@ class Kube:
         return True
 
 
-def _forgotten(error: ApiError) -> bool:
-    return error.reason in _GONE or error.status == 410
-
-
 def _key(body: Body) -> tuple[str, str]:
     metadata = mapping(body, "metadata")
     return text(metadata, "namespace"), text(metadata, "name")
-
-
-def _refused(status: int, content: bytes, wait: str, body: Body | None = None) -> ApiError:
-    if body is None:
-        try:
-            found = msgspec.json.decode(content)
-            body = found if isinstance(found, dict) else {}
-        except msgspec.DecodeError:
-            body = {"message": content[:200].decode(errors="replace")}
-    cause = text(body, "message") or f"HTTP status {status}"
-    seconds = mapping(body, "details").get("retryAfterSeconds")
-    delay = float(wait) if wait.isdigit() else float(seconds) if isinstance(seconds, int) else 0.0
-    reason = text(body, "reason")
-    heals = status in _HEALS and reason != "AlreadyExists" and not cause.startswith(_MALFORMED)
-    heals = heals or any(words in cause for words in _LAGS)
-    return ApiError(cause, status=status, reason=reason, heals=heals, delay=delay)
-
-
-def words(error: BaseException) -> str:
-    """Return the system's own words for an error where it has some: "Connection refused"."""
-    number = getattr(error, "errno", None) or 0
-    return os.strerror(number) if number > 0 else str(error) or type(error).__name__
-
-
-def _unreachable(access: Access, error: BaseException) -> ApiError:
-    what = words(error)
-    remedy = f'check that the cluster of context "{access.context}" is up and that this machine can reach it'
-    return ApiError(f"{access.server} cannot be reached: {what}", heals=True, reason="Unreachable", remedy=remedy)
