@@ -28,6 +28,7 @@ from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Left, Phase, 
 from dr.core.timeline import Timeline, fold
 from dr.core.work import Assignment, assign, reordered, select
 from dr.engine.dry_run import Answered, Would, dry_run
+from dr.engine.patient import patient
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Settings
 from dr.engine.run import Result, carried_over, run
@@ -120,7 +121,7 @@ def restore(
 
     async def work() -> Answer:
         async with Kube(access) as cluster:
-            found = await cluster.identity()
+            found = await patient(cluster).identity()
             if options.lock and options.lock not in (found.uid, lock_of(found)):
                 raise LockError(
                     f'the context "{found.context}" is {lock_of(found)}, not the cluster of the lock {options.lock}',
@@ -368,7 +369,7 @@ def verified(
 
     async def work() -> Answer:
         async with Kube(access) as cluster:
-            found = await cluster.identity()
+            found = await patient(cluster).identity()
             recorder = Recorder(_Nowhere(), SystemClock())
             compared, differences = await verify(cluster, assignment, loaded.graph, recorder, loaded.config.readiness)
         counts = summary(differences)

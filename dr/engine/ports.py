@@ -88,6 +88,9 @@ class Cluster(Protocol):
     async def api(self, api_version: str, kind: str) -> Api:
         """Return how a kind is served; raises ApiError (`NoMatch`, heals) where it is not, or not yet."""
 
+    async def kinds(self) -> tuple[Api, ...]:
+        """Return every kind that can be listed, in the version that the server prefers."""
+
     async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
         """Apply on the server; return the object as stored and what that did to it."""
 

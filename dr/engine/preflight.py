@@ -11,6 +11,7 @@ from dr.core.events import Checked, PlannedStep
 from dr.core.model import Body, Graph, Level, Node, Origin, Ref
 from dr.core.rules.findings import INCOMPLETE
 from dr.core.work import Assignment
+from dr.engine.patient import patient
 from dr.engine.ports import Api, Cluster
 from dr.engine.recorder import Recorder
 
@@ -35,6 +36,7 @@ async def preflight(cluster: Cluster, assignment: Assignment, graph: Graph, reco
 
     Raises ApiError when the cluster cannot be asked at all.
     """
+    cluster = patient(cluster)
     target = await cluster.identity()
     found = [
         Checked(recorder.at, "reachable", Level.INFO, target.context, f"{target.server} runs {target.version}"),

@@ -23,6 +23,7 @@ from dr.core.events import (
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
 from dr.engine.lock import kept, same_cluster
+from dr.engine.patient import patient
 from dr.engine.ports import Cluster
 from dr.engine.preflight import UNREAD, preflight
 from dr.engine.recorder import Recorder
@@ -30,6 +31,7 @@ from dr.engine.restore import Gates, Outcome, Restore, Settings
 from dr.engine.verify import verify
 
 _PATIENCE = 15.0
+_LEASE_PATIENCE = 5.0  # seconds; a Lease that is not renewed for 15 is lost
 
 
 class Result(Struct, frozen=True):
@@ -82,6 +84,7 @@ async def run(
     else is done on the way.
     Raises LockError, ApiError, StoreError.
     """
+    eager, cluster = cluster, patient(cluster)
     same_cluster(began.target, await cluster.identity())
     recorder.enter(Phase.PREFLIGHT)
     checks = await preflight(cluster, assignment, graph, recorder)
@@ -92,7 +95,7 @@ async def run(
         return Result(checks)
     compared: int = 0
     differences: tuple[Differs, ...] = ()
-    async with kept(cluster, began.run, recorder.clock):
+    async with kept(patient(eager, _LEASE_PATIENCE), began.run, recorder.clock):
         recorder.enter(Phase.RESTORE)
         outcome = await Restore(assignment, cluster, recorder, settings, gates).run(applied)
         recorder.leave(Phase.RESTORE)

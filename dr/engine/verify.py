@@ -14,6 +14,7 @@ from dr.core.model import Body, Graph, Origin, Ref
 from dr.core.parity import differences, extra
 from dr.core.rules.readiness import ReadinessRule
 from dr.core.work import Assignment, Work
+from dr.engine.patient import patient
 from dr.engine.ports import Cluster
 from dr.engine.recorder import Recorder
 
@@ -37,6 +38,7 @@ async def verify(
     normal forms make of it. What is not healthy is given `patience` seconds: an autoscaler may just have begun its
     work. Raises ApiError.
     """
+    cluster = patient(cluster)
     scaled = _scaled(assignment)
     ailing: list[tuple[PlannedStep, Health]] = []
     by_kind: dict[tuple[str, str], list[int]] = defaultdict(list)

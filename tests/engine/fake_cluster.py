@@ -31,6 +31,7 @@ class FakeCluster:
         self.order: list[tuple[str, str]] = []
         self.version = 0
         self.unserved: set[str] = set()
+        self.serves: set[tuple[str, str]] = set()
         self.watch_faults: list[ApiError] = []
         self.watchers: dict[str, list[asyncio.Queue[Change]]] = defaultdict(list)
 
@@ -42,6 +43,10 @@ class FakeCluster:
             raise ApiError(f"no matches for kind {kind}", reason="NoMatch", heals=True)
         group, _, version = api_version.rpartition("/")
         return Api(group, version, kind, f"{kind.lower()}s", kind in NAMESPACED)
+
+    async def kinds(self) -> tuple[Api, ...]:
+        known = {(body["apiVersion"], body["kind"]) for body in self.objects.values()} | set(self.serves)
+        return tuple([await self.api(*kind) for kind in sorted(known)])
 
     def put(self, body: Body) -> Body:
         """Store an object as a controller would, and tell who watches."""

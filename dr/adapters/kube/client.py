@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -15,7 +15,7 @@ import msgspec
 
 from dr.adapters.kube.access import Access
 from dr.adapters.kube.answers import forgotten, operation, refused, unreachable
-from dr.core.body import mapping, text
+from dr.core.body import items, mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Operation, Target
 from dr.core.model import Body, Ref
@@ -28,6 +28,7 @@ _NAMES = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v
 NAME_LISTS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 _APPLY = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
 _BODY = {**_JSON, "Content-Type": "application/json"}
+_DISCOVERY = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
 _PAGE = 500
 _PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
@@ -134,6 +135,17 @@ class Kube:
             if "/" not in row["name"]:
                 api = Api(group, version, row["kind"], row["name"], bool(row["namespaced"]))
                 self._apis[api_version, row["kind"]] = api
+
+    async def kinds(self) -> tuple[Api, ...]:
+        """Return every kind that can be listed, each in the version that the server prefers, sorted."""
+        found: dict[tuple[str, str], Api] = {}
+        for root in ("/api", "/apis"):
+            _, said = await self.call("GET", root, headers=_DISCOVERY)
+            for group in items(said, "items"):
+                for version in items(group, "versions"):
+                    for api in _listable(text(group, "metadata", "name"), version):
+                        found.setdefault((api.group, api.kind), api)
+        return tuple(found[key] for key in sorted(found))
 
     def _path(self, api: Api, namespace: str = "", name: str = "") -> str:
         root = f"/apis/{api.group}/{api.version}" if api.group else f"/api/{api.version}"
@@ -294,3 +306,17 @@ class Kube:
 def _key(body: Body) -> tuple[str, str]:
     metadata = mapping(body, "metadata")
     return text(metadata, "namespace"), text(metadata, "name")
+
+
+def _listable(group: str, version: dict[str, Any]) -> list[Api]:
+    return [
+        Api(
+            group,
+            text(version, "version"),
+            text(row, "responseKind", "kind"),
+            text(row, "resource"),
+            text(row, "scope") == "Namespaced",
+        )
+        for row in items(version, "resources")
+        if "list" in items(row, "verbs")
+    ]

@@ -9,14 +9,13 @@ from msgspec import DecodeError, Struct, field
 from msgspec.json import Decoder
 
 from dr.adapters.kube.client import NAME_LISTS, Kube
-from dr.core.body import items, text
+from dr.core.body import text
 from dr.core.errors import ApiError
 from dr.core.events import Target
 from dr.core.hidden import Live, Meta, live
 from dr.core.model import Body
 from dr.engine.ports import Api
 
-_DISCOVERY = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
 _JSON = {"Accept": "application/json"}
 # An aggregated API that knows no metadata lists answers with all of it; for Secrets there is no such way out.
 _METADATA = {"Accept": f"{NAME_LISTS['Accept']},application/json;q=0.9"}
@@ -52,14 +51,7 @@ class Survey:
 
     async def kinds(self) -> tuple[Api, ...]:
         """Return every kind that can be listed, each in the version that the server prefers, sorted."""
-        found: dict[tuple[str, str], Api] = {}
-        for root in ("/api", "/apis"):
-            _, said = await self._cluster.call("GET", root, headers=_DISCOVERY)
-            for group in items(said, "items"):
-                for version in items(group, "versions"):
-                    for api in _listable(text(group, "metadata", "name"), version):
-                        found.setdefault((api.group, api.kind), api)
-        return tuple(found[key] for key in sorted(found))
+        return await self._cluster.kinds()
 
     async def pages(self, api: Api) -> AsyncIterator[list[Body]]:
         """Yield all objects of a kind, some hundred at a time. Raises ApiError."""
@@ -95,17 +87,3 @@ class Survey:
         except ApiError:
             return ""
         return text(said, "issuer")
-
-
-def _listable(group: str, version: dict[str, Any]) -> list[Api]:
-    return [
-        Api(
-            group,
-            text(version, "version"),
-            text(row, "responseKind", "kind"),
-            text(row, "resource"),
-            text(row, "scope") == "Namespaced",
-        )
-        for row in items(version, "resources")
-        if "list" in items(row, "verbs")
-    ]
