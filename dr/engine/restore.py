@@ -11,18 +11,21 @@ from msgspec import Struct
 from dr.core.body import get, mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Applied, Failed, PlannedStep, Ready, Retried, Skipped, Started, Waiting
-from dr.core.health import Expectation, Health, State, health
+from dr.core.health import Health, State, health
 from dr.core.model import Body, Ref
-from dr.core.rules.builtin import BUILTIN_GROUPS
 from dr.core.rules.readiness import ReadinessRule
 from dr.core.schedule import Moved, Schedule
 from dr.core.work import Assignment
+from dr.engine.expecting import SLICE, Expecting
 from dr.engine.explain import explain
-from dr.engine.ports import Cluster
+from dr.engine.ports import Change, Cluster
 from dr.engine.recorder import Recorder
+from dr.engine.watching import Kind, Watching
 
 _Key = tuple[str, str, str, str]
 _FIRST_PAUSE, _LONGEST_PAUSE, _DOUBLINGS = 0.1, 5.0, 6
+_LOOK_AGAIN = 1.0
+_ANEW = 3  # how often an object that somebody deletes is applied again
 _EXPLAIN_AFTER, _EXPLAIN_EVERY, _EXPLAIN_AT_ONCE = 2.0, 1.0, 8
 
 
@@ -97,9 +100,14 @@ class Restore:
         self._waiting: dict[int, str] = {}
         self._began: dict[int, float] = {}
         self._tries: dict[int, int] = defaultdict(int)
-        self._reports: dict[tuple[str, str], bool] = {}
-        self._consumers: dict[str, bool] = {}
-        self._watched: set[tuple[str, str]] = set()
+        self._anew: dict[int, int] = defaultdict(int)
+        self._expecting = Expecting(assignment, cluster)
+        self._fronts: dict[int, list[int]] = defaultdict(list)
+        for service, behind in self._expecting.behind.items():
+            for index in behind:
+                self._fronts[index].append(service)
+        self._watching = Watching(cluster, self._saw, self._blinded)
+        self._needs: dict[int, set[Kind]] = defaultdict(set)
         self._done = asyncio.Event()
         self._ends: dict[int, str] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -146,6 +154,7 @@ class Restore:
         for index, because in moved.skipped:
             self._ends[index] = "skipped"
             self._emit(Skipped(self._at, index, because))
+            self._lost(index)
         self._enqueue(moved.runnable)
         if self._schedule.done:
             self._done.set()
@@ -162,6 +171,34 @@ class Restore:
         self._waiting.pop(step, None)
         self._emit(Failed(self._at, step, cause, timeout))
         self._moved(self._schedule.failed(step))
+        self._lost(step)
+
+    # Time: a step's own runs from its start, a Service's that must lead somewhere from that of what is behind it.
+
+    def _begin(self, step: int) -> None:
+        self._began[step] = self._clock.monotonic()
+        for index in (step, *self._fronts[step]):
+            self._time(index)
+
+    def _time(self, step: int) -> None:
+        behind = self._expecting.behind.get(step, ())
+        idle = behind and not any(index in self._began or index in self._ends for index in behind)
+        if idle or step not in self._began or step in self._timers or step in self._ends:
+            return
+        later = asyncio.get_running_loop().call_later
+        self._timers[step] = later(self._settings.timeout, self._guarded, self._out_of_time, step)
+
+    def _lost(self, step: int) -> None:
+        for service in self._fronts[step]:
+            self._time(service)
+            self._forsaken(service)
+
+    def _forsaken(self, service: int) -> None:
+        """Give up a Service that waits for endpoints once nothing is left that could be one."""
+        behind = self._expecting.behind.get(service, ())
+        if behind and service in self._waiting and all(self._ends.get(i) in ("failed", "skipped") for i in behind):
+            names = ", ".join(str(self._steps[index].ref) for index in behind)
+            self._fail(service, f"{self._waiting[service]}: what is behind it did not come ({names})")
 
     # Applying.
 
@@ -172,16 +209,15 @@ class Restore:
                 await self._apply(step)
 
     async def _apply(self, step: int) -> None:
-        work, loop = self._work[step], asyncio.get_running_loop()
+        work = self._work[step]
         if (gate := self._gates.before.get(step)) and step not in self._gated:
             self._gated.add(step)
             if cause := await gate():
                 self._fail(step, cause)
                 return
         if step not in self._began:
-            self._began[step] = self._clock.monotonic()
             self._emit(Started(self._at, step))
-            self._timers[step] = loop.call_later(self._settings.timeout, self._guarded, self._out_of_time, step)
+            self._begin(step)
         try:
             stored, operation = await self._cluster.apply(work.body, manager=work.manager)
         except ApiError as error:
@@ -208,8 +244,11 @@ class Restore:
         self._tries[step] += 1
         self._emit(Retried(self._at, step, error.cause, delay))
         self._waiting[step] = error.cause
-        again = (-self._work[step].urgency, step)
-        asyncio.get_running_loop().call_later(delay, self._queue.put_nowait, again)
+        self._again(step, delay)
+
+    def _again(self, step: int, delay: float) -> None:
+        entry = (-self._work[step].urgency, step)
+        asyncio.get_running_loop().call_later(delay, self._queue.put_nowait, entry)
 
     # Becoming ready.
 
@@ -218,19 +257,28 @@ class Restore:
         self._bodies[step] = stored
         ref = self._steps[step].ref
         for made in self._work[step].makes:
-            self._watch(made.api_version, made.kind)
+            self._watch(step, made.api_version, made.kind)
+        if step in self._expecting.behind:
+            self._watch(step, *SLICE)
         verdict = await self._look(step, stored)
         # A watch may have told of the object before the answer to its apply was read.
         if early := self._early.pop(step, None):
-            await self._saw(early, gone=False)
+            await self._saw(Change(early))
         if step not in self._ends and (verdict is None or verdict.state is not State.CURRENT):
-            self._watch(ref.api_version, ref.kind)
+            self._watch(step, ref.api_version, ref.kind)
+        self._blinded()
 
     async def _look(self, step: int, body: Body) -> Health | None:
         """Judge a step by its object as just seen, and act on it."""
         if step in self._ends:
             return None
-        expected = await self._expectation(step, body)
+        try:
+            expected = await self._expecting.of(step, body)
+        except ApiError as error:
+            self._wait(step, error.cause)
+            if self._tasks:
+                self._tasks.create_task(self._look_later(step))
+            return None
         verdict = health(body, expected, self._settings.rules)
         if step in self._ends:
             return verdict
@@ -246,7 +294,12 @@ class Restore:
             self._fail(step, verdict.message)
         else:
             self._wait(step, verdict.message)
+            self._forsaken(step)
         return verdict
+
+    async def _look_later(self, step: int) -> None:
+        await asyncio.sleep(_LOOK_AGAIN)
+        await self._look_at(step)
 
     def _pass(self, step: int) -> None:
         """Have a gate's work done, for which the step's own time does not count; then the step is ready."""
@@ -289,83 +342,58 @@ class Restore:
             self._crash = error
             self._done.set()
 
-    # Watching: one watch a kind, begun when the first object of the kind is waited for.
+    # Watching.
 
-    def _watch(self, api_version: str, kind: str) -> None:
-        if (api_version, kind) not in self._watched and self._tasks:
-            self._watched.add((api_version, kind))
-            self._tasks.create_task(self._watcher(api_version, kind))
+    def _watch(self, step: int, api_version: str, kind: str) -> None:
+        self._needs[step].add((api_version.rpartition("/")[0], kind))
+        if self._tasks:
+            self._watching.watch(api_version, kind, self._tasks)
 
-    async def _watcher(self, api_version: str, kind: str) -> None:
-        while True:
-            try:
-                async for change in self._cluster.watch(api_version, kind):
-                    await self._saw(change.body, gone=change.gone)
-            except ApiError as error:
-                if not error.heals:
-                    for step in [i for i in self._waiting if self._steps[i].ref.kind == kind]:
-                        self._fail(step, f"cannot watch {kind}: {error.cause}")
-                    return
-                await asyncio.sleep(max(error.delay, _FIRST_PAUSE))
+    def _blinded(self) -> None:
+        """Fail what waits for news of a kind that cannot be watched."""
+        for kind, cause in self._watching.blind.items():
+            for step in [index for index in self._bodies if index not in self._ends and kind in self._needs[index]]:
+                self._fail(step, cause)
 
-    async def _saw(self, body: Body, *, gone: bool) -> None:
-        key = _key_of(body)
+    async def _saw(self, change: Change) -> None:
+        body, key = change.body, _key_of(change.body)
+        if key[:2] == (SLICE[0].partition("/")[0], SLICE[1]):
+            await self._look_at(self._step_of.get(("", "Service", *self._expecting.saw(body, gone=change.gone))))
         if key in self._makers:
-            (self._present.discard if gone else self._present.add)(key)
-            for step in self._makers[key]:
-                if step in self._bodies and not gone:
-                    await self._look(step, self._bodies[step])
+            (self._present.discard if change.gone else self._present.add)(key)
+            for step in () if change.gone else self._makers[key]:
+                await self._look_at(step)
         index = self._step_of.get(key)
         if index is None or index in self._ends:
             return
         if index not in self._bodies:
-            if index in self._began and not gone:
+            if index in self._began and not change.gone:
                 self._early[index] = body
-            return
-        if gone:
-            self._wait(index, "was deleted")
-            return
-        if int(get(body, "metadata", "generation") or 0) >= self._generation.get(index, 0):
+        elif change.gone:
+            self._deleted(index, body)
+        elif int(get(body, "metadata", "generation") or 0) >= self._generation.get(index, 0):
             self._bodies[index] = body
             await self._look(index, body)
 
-    async def _expectation(self, step: int, body: Body) -> Expectation:
-        ref = self._steps[step].ref
-        if ref.kind == "PersistentVolumeClaim" and text(body, "status", "phase") != "Bound":
-            return Expectation(first_consumer=await self._binds_late(text(body, "spec", "storageClassName")))
-        if self._work[step].awaited and ref.group not in BUILTIN_GROUPS:
-            return Expectation(conditions=await self._has_conditions(ref))
-        return Expectation()
+    async def _look_at(self, step: int | None) -> None:
+        if step is not None and step in self._bodies:
+            await self._look(step, self._bodies[step])
 
-    async def _binds_late(self, name: str) -> bool:
-        if name and name not in self._consumers:
-            found = await self._quietly(Ref("storage.k8s.io/v1", "StorageClass", "", name))
-            self._consumers[name] = text(found or {}, "volumeBindingMode") == "WaitForFirstConsumer"
-        return self._consumers.get(name, False)
-
-    async def _has_conditions(self, ref: Ref) -> bool:
-        """Return whether a custom kind's CRD declares `status.conditions`: then its controller will report."""
-        key = (ref.api_version, ref.kind)
-        if key not in self._reports:
-            try:
-                api = await self._cluster.api(ref.api_version, ref.kind)
-            except ApiError:
-                return False
-            crd = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", f"{api.resource}.{api.group}")
-            found = await self._quietly(crd)
-            versions = get(found, "spec", "versions")
-            self._reports[key] = any(
-                get(row, "schema", "openAPIV3Schema", "properties", "status", "properties", "conditions") is not None
-                for row in (versions if isinstance(versions, list) else ())
-                if get(row, "name") == api.version
-            )
-        return self._reports[key]
-
-    async def _quietly(self, ref: Ref) -> Body | None:
-        try:
-            return await self._cluster.get(ref)
-        except ApiError:
-            return None
+    def _deleted(self, step: int, body: Body) -> None:
+        """Apply anew what somebody deleted while it was waited for, unless he keeps at it."""
+        if get(body, "metadata", "uid") != get(self._bodies[step], "metadata", "uid"):
+            return
+        if not self._settings.retries:
+            self._wait(step, "was deleted")
+            return
+        self._anew[step] += 1
+        if self._anew[step] > _ANEW:
+            self._fail(step, f"was deleted {self._anew[step]} times while it was waited for: find out by whom")
+            return
+        del self._bodies[step]
+        self._waiting[step] = "was deleted"
+        self._emit(Retried(self._at, step, "was deleted", _FIRST_PAUSE))
+        self._again(step, _FIRST_PAUSE)
 
     async def _explainer(self) -> None:
         """Find out what lies behind a wait that lasts: the pod that cannot start, the volume that is not bound."""
@@ -399,12 +427,10 @@ class Restore:
             body = there.get(_key(self._steps[index].ref))
             if body is not None and text(body, "metadata", "uid") == uid:
                 taken[index] = body
-                self._began[index] = self._clock.monotonic()
                 self._generation[index] = int(get(body, "metadata", "generation") or 0)
+        for index in taken:
+            self._begin(index)
         for index, body in taken.items():
-            self._timers[index] = asyncio.get_running_loop().call_later(
-                self._settings.timeout, self._guarded, self._out_of_time, index
-            )
             self._moved(self._schedule.applied(index))
             await self._follow(index, body)
 

@@ -14,6 +14,7 @@ from dr.core.model import Body, Ref
 from dr.engine.ports import Api, Change
 
 NAMESPACED = {"ConfigMap", "Secret", "Deployment", "Lease", "Event", "Pod", "Widget", "ServiceAccount"}
+NAMESPACED |= {"Service", "EndpointSlice", "HorizontalPodAutoscaler", "PersistentVolumeClaim"}
 
 
 class FakeCluster:

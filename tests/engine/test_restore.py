@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dr.core.errors import ApiError, StoreError
 from dr.core.events import (
@@ -26,6 +27,7 @@ from dr.core.events import (
 )
 from dr.core.model import Body, Ref, Strength
 from dr.core.work import Assignment, Work
+from dr.engine.ports import Change
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Outcome, Restore, Settings
 from tests.engine.fake_cluster import FakeCluster
@@ -374,3 +376,181 @@ def test_what_is_tried_again_for_hours_does_not_end_in_an_overflow() -> None:
 
     asyncio.run(go())
     assert log.of(Retried)[0].delay == 5.0
+
+
+def service(name: str, **spec: Any) -> Body:
+    spec = {"clusterIP": "10.0.0.1", "selector": {"app": name}, **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "a"}, "spec": spec}
+
+
+def workload(name: str, **spec: Any) -> Body:
+    template = {"metadata": {"labels": {"app": name, "more": "x"}}}
+    return {**deployment(name), "spec": {"replicas": 1, "template": template, **spec}}
+
+
+def slices(name: str, *, ready: bool) -> Body:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{name}-1", "namespace": "a", "labels": {"kubernetes.io/service-name": name}},
+        "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": ready}}],
+    }
+
+
+class Answering(FakeCluster):
+    """Its Deployments are available at once; their pods answer `late` seconds after that."""
+
+    def __init__(self, late: float = 0.1) -> None:
+        super().__init__(becomes=self._became)
+        self.late = late
+
+    def _became(self, body: Body) -> Body | None:
+        if body["kind"] != "Deployment":
+            return None
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.late / 2, self.put, slices(body["metadata"]["name"], ready=False))
+        loop.call_later(self.late, self.put, slices(body["metadata"]["name"], ready=True))
+        return AVAILABLE
+
+
+def test_who_awaits_a_service_starts_when_something_answers_behind_it() -> None:
+    log = Memory()
+    rows = plan((service("db"), ()), (workload("db"), [(0, EXISTS)]), (config("app"), [(0, READY)]))
+    assert restore(rows, Answering(0.2), log).passed
+    assert log.of(Started)[2].at - log.of(Ready)[0].at >= 0
+    assert at(log, Ready, 0) < at(log, Started, 2)
+    assert next(e for e in log.of(Ready) if e.step == 0).at - log.of(Applied)[1].at >= 0.15
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ((service("x", type="ExternalName"), ()), (workload("x"), ()), (config("app"), [(0, READY)])),
+        ((service("x", selector={}), ()), (workload("x"), ()), (config("app"), [(0, READY)])),
+        ((service("x"), ()), (workload("x", replicas=0), ()), (config("app"), [(0, READY)])),
+        ((service("x"), ()), (workload("another"), ()), (config("app"), [(0, READY)])),
+        ((service("x"), ()), (workload("x"), [(0, EXISTS)]), (config("app"), [(0, EXISTS)])),
+        ((service("x"), ()), (workload("x"), [(0, READY)])),
+        ((service("x"), ()), (config("app"), [(0, READY)]), (workload("x"), [(1, SOFT)])),
+    ],
+    ids=["external", "no selector", "no pods wanted", "nobody behind", "not awaited", "cycle", "cycle by a soft edge"],
+)
+def test_a_service_that_cannot_or_need_not_answer_is_ready_once_stored(rows: Any) -> None:
+    outcome = restore(plan(*rows), Answering(9.0), Memory(), timeout=1.0)
+    assert {index for index, (body, _) in enumerate(rows) if body["kind"] != "Deployment"} <= set(outcome.ready)
+
+
+def test_the_time_of_a_service_runs_from_when_what_is_behind_it_began() -> None:
+    class Slow(Answering):
+        def _became(self, body: Body) -> Body | None:
+            if body["metadata"]["name"] == "first":
+                asyncio.get_running_loop().call_later(0.7, self.put, {**body, "status": AVAILABLE})
+                return None
+            return super()._became(body)
+
+    rows = plan(
+        (service("db"), ()), (deployment("first"), ()), (workload("db"), [(1, READY)]), (config("app"), [(0, READY)])
+    )
+    assert restore(rows, Slow(0.4), Memory(), timeout=1.0).passed
+
+
+@pytest.mark.parametrize("late", [0.0, 0.05])
+def test_a_service_is_given_up_with_what_is_behind_it(late: float) -> None:
+    def faults(body: Body, _: int) -> None:
+        if body["kind"] == "Deployment":
+            raise ApiError("no such field", status=422, reason="Invalid")
+
+    class Late(FakeCluster):
+        async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
+            await asyncio.sleep(late if body["kind"] == "Service" else 0.02)
+            return await super().apply(body, manager=manager)
+
+    log = Memory()
+    rows = plan((service("db"), ()), (workload("db"), ()), (config("app"), [(0, READY)]))
+    assert restore(rows, Late(faults), log, timeout=15).failed == (0, 1)
+    assert log.of(Failed)[-1].at < 1
+    assert "Deployment a/db" in next(e.cause for e in log.of(Failed) if e.step == 0)
+
+
+def test_what_somebody_deletes_while_it_is_waited_for_is_applied_anew_and_not_for_ever() -> None:
+    class Deleting(FakeCluster):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.times = times
+
+        async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, Operation]:
+            stored, operation = await super().apply(body, manager=manager)
+            loop = asyncio.get_running_loop()
+            if self.applies["Deployment", "d"] <= self.times:
+                loop.call_later(0.02, self.take, stored)
+            else:
+                loop.call_later(0.02, self.put, {**stored, "status": AVAILABLE})
+            return stored, operation
+
+        def take(self, body: Body) -> None:
+            self.objects.clear()
+            for queue in self.watchers["Deployment"]:
+                queue.put_nowait(Change(body, gone=True))
+
+    log, cluster = Memory(), Deleting(2)
+    assert restore(plan((deployment("d"), ())), cluster, log).passed
+    assert [event.cause for event in log.of(Retried)] == ["was deleted"] * 2
+    log, cluster = Memory(), Deleting(10**9)
+    assert restore(plan((deployment("d"), ())), cluster, log, timeout=15).failed == (0,)
+    assert "was deleted 4 times" in log.of(Failed)[0].cause
+
+
+FORBIDDEN = ApiError("watch is forbidden", status=403, reason="Forbidden")
+
+
+def test_later_steps_of_a_kind_that_may_not_be_watched_fail_at_once_too() -> None:
+    cluster, log = FakeCluster(), Memory()
+    cluster.watch_faults = [FORBIDDEN]
+    rows = plan((deployment("d"), ()), (config("c"), [(0, SOFT)]), (deployment("e"), [(1, READY)]))
+
+    def slowly(body: Body, attempt: int) -> None:
+        if body["metadata"]["name"] == "c" and attempt == 1:
+            raise ApiError("busy", status=503, heals=True, delay=0.3)
+
+    cluster.faults = slowly
+    assert restore(rows, cluster, log, timeout=15).failed == (0, 2)
+    assert log.of(Failed)[-1].at < 2
+    assert all("forbidden" in event.cause for event in log.of(Failed))
+
+
+def test_a_step_whose_made_object_may_not_be_watched_fails_at_once() -> None:
+    cluster, log = FakeCluster(), Memory()
+    cluster.watch_faults = [FORBIDDEN]
+    rows = plan((config("sealed"), ()), makes={0: Ref("v1", "Secret", "a", "made")})
+    assert restore(rows, cluster, log, timeout=15).failed == (0,)
+    assert "cannot watch Secret" in log.of(Failed)[0].cause
+
+
+def test_one_error_while_asking_what_to_wait_for_makes_nothing_ready_too_early() -> None:
+    """A CRD that cannot be read for a moment does not make its objects count as ready with no status."""
+
+    class Once(FakeCluster):
+        asked = 0
+
+        async def get(self, ref: Ref) -> Body | None:
+            if ref.kind == "CustomResourceDefinition":
+                self.asked += 1
+                if self.asked == 1:
+                    raise ApiError("busy", status=503, heals=True)
+            return await super().get(ref)
+
+    conditions: Body = {"properties": {"status": {"properties": {"conditions": {"type": "array"}}}}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.x.example"},
+        "spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": conditions}}]},
+    }
+    widget = {"apiVersion": "x.example/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "a"}}
+    cluster, log = Once(), Memory()
+    cluster.put(crd)
+    rows = plan((widget, ()), (config("c"), [(0, READY)]))
+    rows = Assignment(rows.steps, tuple(replace(w, awaited=w.body is widget) for w in rows.work))
+    assert restore(rows, cluster, log, timeout=2.0).failed == (0,)
+    assert cluster.asked == 2
+    assert not log.of(Ready)
