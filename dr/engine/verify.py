@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from dr.core.body import mapping, text
 from dr.core.errors import ApiError
@@ -14,6 +14,7 @@ from dr.core.model import Body, Graph, Origin, Ref
 from dr.core.parity import differences, extra
 from dr.core.rules.readiness import ReadinessRule
 from dr.core.work import Assignment, Work
+from dr.engine.expecting import SLICE, Expecting
 from dr.engine.patient import patient
 from dr.engine.ports import Cluster
 from dr.engine.recorder import Recorder
@@ -39,13 +40,15 @@ async def verify(
     work. Raises ApiError.
     """
     cluster = patient(cluster)
-    scaled = _scaled(assignment)
-    ailing: list[tuple[PlannedStep, Health]] = []
+    scaled = _scaled(assignment, graph)
+    judge = _Judge(assignment, cluster, rules)
+    await judge.prepare()
+    ailing: list[tuple[int, Health]] = []
     by_kind: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, step in enumerate(assignment.steps):
         by_kind[step.ref.api_version, step.ref.kind].append(index)
     found: list[Differs] = []
-    derived = frozenset(node.ref for node in graph.nodes if node.origin is Origin.DERIVED)
+    asked = frozenset(node.ref for node in graph.nodes if node.origin is not Origin.MISSING)
     for (api_version, kind), indices in sorted(by_kind.items()):
         try:
             listed = await cluster.list(api_version, kind, whole=True)
@@ -61,37 +64,74 @@ async def verify(
             if body is None:
                 found.append(Differs(recorder.at, step.ref, "missing"))
                 continue
-            verdict = health(body, rules=rules)
+            verdict = await judge.verdict(index, body)
             if verdict.state is not State.CURRENT:
-                ailing.append((step, verdict))
-            if differences(work.body, body, scaled=(step.ref.kind, step.ref.namespace, step.ref.name) in scaled):
+                ailing.append((index, verdict))
+            if differences(work.body, body, scaled=index in scaled):
                 doubtful.append((index, body))
-        found += await _confirmed(cluster, assignment, doubtful, recorder)
+        found += await _confirmed(cluster, assignment, doubtful, recorder, scaled)
         wanted = [assignment.steps[index].ref for index in indices]
         homes = {ref.namespace for ref in wanted}
         near = [b for b in listed if text(b, "metadata", "namespace") in homes]
-        found += [Differs(recorder.at, ref, "extra") for ref in extra(wanted, near, derived)]
-    found += await _unhealthy(cluster, ailing, recorder, rules, patience)
+        found += [Differs(recorder.at, ref, "extra") for ref in extra(wanted, near, asked)]
+    found += await _unhealthy(assignment.steps, judge, ailing, recorder, patience)
     for difference in found:
         recorder.emit(difference)
     return len(assignment.steps), tuple(found)
 
 
-def _scaled(assignment: Assignment) -> set[tuple[str, str, str]]:
-    """Return the workloads whose replicas an autoscaler of git sets."""
+class _Judge:
+    """Judges the objects of a restore by what the restore itself waits for."""
+
+    def __init__(self, assignment: Assignment, cluster: Cluster, rules: Sequence[ReadinessRule]) -> None:
+        self._steps = assignment.steps
+        self._cluster = cluster
+        self._rules = rules
+        self._expecting = Expecting(assignment, cluster)
+
+    async def prepare(self) -> None:
+        """Learn what Services lead to, where some must lead somewhere."""
+        if self._expecting.behind:
+            for found in await self._cluster.list(*SLICE):
+                self._expecting.saw(found, gone=False)
+
+    async def verdict(self, index: int, body: Body) -> Health:
+        """Return how the object of a step is."""
+        return health(body, await self._expecting.of(index, body), self._rules)
+
+    async def again(self, ailing: Sequence[tuple[int, Health]]) -> list[tuple[int, Health]]:
+        """Look anew at objects that were not healthy; return those that still are not."""
+        if any(index in self._expecting.behind for index, _ in ailing):
+            await self.prepare()
+        bodies = await asyncio.gather(*(self._cluster.get(self._steps[index].ref) for index, _ in ailing))
+        judged = [
+            (index, await self.verdict(index, body) if body else verdict)
+            for (index, verdict), body in zip(ailing, bodies, strict=True)
+        ]
+        return [(index, verdict) for index, verdict in judged if verdict.state is not State.CURRENT]
+
+
+def _scaled(assignment: Assignment, graph: Graph) -> set[int]:
+    """Return the steps of workloads whose replicas an autoscaler of git sets, also one of a unit that is left out."""
     targets = (
         (mapping(work.body, "spec", "scaleTargetRef"), step.ref.namespace)
         for step, work in zip(assignment.steps, assignment.work, strict=True)
         if step.ref.kind in _SCALERS
     )
-    return {(text(target, "kind") or "Deployment", home, text(target, "name")) for target, home in targets}
+    names = {(text(target, "kind") or "Deployment", home, text(target, "name")) for target, home in targets}
+    for edge in graph.edges:
+        if graph.nodes[edge.after].ref.kind in _SCALERS:
+            ref = graph.nodes[edge.before].ref
+            names.add((ref.kind, ref.namespace, ref.name))
+    refs = enumerate(step.ref for step in assignment.steps)
+    return {index for index, ref in refs if (ref.kind, ref.namespace, ref.name) in names}
 
 
 async def _unhealthy(
-    cluster: Cluster,
-    ailing: Sequence[tuple[PlannedStep, Health]],
+    steps: Sequence[PlannedStep],
+    judge: _Judge,
+    ailing: Sequence[tuple[int, Health]],
     recorder: Recorder,
-    rules: Sequence[ReadinessRule],
     patience: float,
 ) -> list[Differs]:
     """Look again at what was not healthy until it is, or until `patience` is over."""
@@ -99,17 +139,16 @@ async def _unhealthy(
     left = list(ailing)
     while left and recorder.at < until:
         await asyncio.sleep(_LOOK_AGAIN)
-        bodies = await asyncio.gather(*(cluster.get(step.ref) for step, _ in left))
-        judged = [
-            (step, health(body, rules=rules) if body else verdict)
-            for (step, verdict), body in zip(left, bodies, strict=True)
-        ]
-        left = [(step, verdict) for step, verdict in judged if verdict.state is not State.CURRENT]
-    return [Differs(recorder.at, step.ref, "unhealthy", "", "ready", verdict.message) for step, verdict in left]
+        left = await judge.again(left)
+    return [Differs(recorder.at, steps[i].ref, "unhealthy", "", "ready", verdict.message) for i, verdict in left]
 
 
 async def _confirmed(
-    cluster: Cluster, assignment: Assignment, doubtful: Sequence[tuple[int, Body]], recorder: Recorder
+    cluster: Cluster,
+    assignment: Assignment,
+    doubtful: Sequence[tuple[int, Body]],
+    recorder: Recorder,
+    scaled: Collection[int],
 ) -> list[Differs]:
     limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -117,7 +156,7 @@ async def _confirmed(
         step, work = assignment.steps[index], assignment.work[index]
         async with limit:
             would = await _would_be(cluster, work)
-        return list(_drift(step, work, body, would, recorder.at))
+        return list(_drift(step, work, body, would, recorder.at, scaled=index in scaled))
 
     return [d for rows in await asyncio.gather(*(ask(i, body) for i, body in doubtful)) for d in rows]
 
@@ -129,10 +168,12 @@ async def _would_be(cluster: Cluster, work: Work) -> Body | None:
         return None
 
 
-def _drift(step: PlannedStep, work: Work, body: Body, would: Body | None, at: float) -> Iterator[Differs]:
+def _drift(
+    step: PlannedStep, work: Work, body: Body, would: Body | None, at: float, *, scaled: bool
+) -> Iterator[Differs]:
     if would is not None and _said(would) == _said(body):
         return
-    for difference in differences(work.body, body)[:_SHOWN]:
+    for difference in differences(work.body, body, scaled=scaled)[:_SHOWN]:
         yield Differs(at, step.ref, "different", difference.path, difference.wanted, difference.found)
 
 
