@@ -64,7 +64,7 @@ def missing(world: World, needs: Iterable[Need], provided: frozenset[str]) -> Mi
         key = (env, need.group, need.kind, need.namespace, need.name)
         if key not in known:
             known[key] = len(world.nodes) + len(nodes)
-            version = f"{need.group}/v1" if need.group else ""
+            version = f"{need.group}/v1" if need.group else ""  # only its group is known, if that
             nodes.append(Node(Ref(version, need.kind, need.namespace, need.name), Origin.MISSING, "", env))
         edges.append(
             Edge(known[key], need.after, need.strength, need.basis, need.rule, f"{need.reason} {need.name}", need.where)
