@@ -25,6 +25,7 @@ from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.core.errors import LockError, UsageError
 from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.plan import Plan
 from dr.core.timeline import Timeline, fold
 from dr.core.work import Assignment, assign, reordered, select
 from dr.engine.dry_run import Answered, Would, dry_run
@@ -128,7 +129,8 @@ def restore(
                     "nothing was changed; check the kubeconfig, or plan again with --dry-run",
                 )
             if dry:
-                return _dry_answer(found, assignment, await dry_run(cluster, assignment), form, detail=detail)
+                answers = await dry_run(cluster, assignment, loaded.graph)
+                return _dry_answer(found, assignment, loaded.plan, answers, form, detail=detail)
         if not found.embedded:
             confirm(found.context)
         # The kubeconfig is read anew after the question: it may have been pointed elsewhere meanwhile.
@@ -236,7 +238,7 @@ def _run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] =
 
 
 def _dry_answer(
-    found: Target, assignment: Assignment, answers: Sequence[Answered], form: str, *, detail: bool
+    found: Target, assignment: Assignment, plan: Plan, answers: Sequence[Answered], form: str, *, detail: bool
 ) -> Answer:
     rejected = [a for a in answers if a.would is Would.REJECT]
     code = 1 if rejected else 0
@@ -262,7 +264,11 @@ def _dry_answer(
         Would.LATER: "check once what they live in is there",
         Would.REJECT: "fail",
     }
+    units = {step.unit for step in assignment.steps}
+    part = f"a part of the plan: {many(len(units), 'unit')} · {many(len(assignment.steps), 'object')}"
+    whole = len(assignment.steps) == len(plan.steps)
     shown: list[Line] = [
+        *(console.plan_lines(plan, detail=False) if whole else [line((part, "bold"))]),
         line((f"dry run against {found.context}", "bold"), f" ({found.server}, {found.version}); nothing was changed"),
         line(
             "would " + ", ".join(f"{words[would]} {many(count, 'object')}" for would, count in counts.items() if count)

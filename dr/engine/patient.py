@@ -80,6 +80,10 @@ class Patient:
         """Return an object, or None."""
         return await self._asked(lambda: self._cluster.get(ref))
 
+    async def read(self, ref: Ref) -> Body | None:
+        """Return an object whole."""
+        return await self._asked(lambda: self._cluster.read(ref))
+
     async def list(
         self, api_version: str, kind: str, *, namespace: str = "", labels: str = "", whole: bool = False
     ) -> tuple[Body, ...]:

@@ -97,6 +97,9 @@ class Cluster(Protocol):
     async def get(self, ref: Ref) -> Body | None:
         """Return an object, or None."""
 
+    async def read(self, ref: Ref) -> Body | None:
+        """Return an object whole, Secrets with their values; for comparing with git only."""
+
     async def list(
         self, api_version: str, kind: str, *, namespace: str = "", labels: str = "", whole: bool = False
     ) -> tuple[Body, ...]:

@@ -83,6 +83,9 @@ class FakeCluster:
     async def get(self, ref: Ref) -> Body | None:
         return self.objects.get((ref.group, ref.kind, ref.namespace, ref.name))
 
+    async def read(self, ref: Ref) -> Body | None:
+        return self.objects.get((ref.group, ref.kind, ref.namespace, ref.name))
+
     async def list(
         self, api_version: str, kind: str, *, namespace: str = "", labels: str = "", whole: bool = False
     ) -> tuple[Body, ...]:
