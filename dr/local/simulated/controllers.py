@@ -31,11 +31,14 @@ class Controllers:
         self._brought: dict[_Key, list[Body]] = defaultdict(list)
         self._ready: set[_Key] = set()
         self._done: dict[_Key, str] = {}
+        self._homeless: dict[str, list[Body]] = defaultdict(list)
 
     async def play(self, simulation: Simulation) -> None:
         """Begin to play, with what is there from the start in place; what an earlier simulation has made stays."""
         for body in (*simulation.objects, *(b.body for b in simulation.brought if b.by is None)):
-            await self._watches.settle(_title(body), lambda body=body: self._put(body))  # type: ignore[misc]
+            await self._watches.settle(_title(body), lambda body=body: self._supply(body))  # type: ignore[misc]
+        if self._homeless:
+            self._watches.follow("v1", "Namespace", self._housed)
         for brought in simulation.brought:
             if brought.by is not None:
                 self._brought[_key(brought.by)].append(brought.body)
@@ -47,6 +50,23 @@ class Controllers:
         kinds |= {(by.api_version, by.kind) for s in simulation.served for by in s.by if by.kind in _WORKLOADS}
         for api_version, kind in sorted(kinds):
             self._watches.follow(api_version, kind, self._seen)
+
+    async def _supply(self, body: Body) -> None:
+        """Put in place what comes from outside git; where its namespace is git's, as soon as that is there."""
+        home = text(body, "metadata", "namespace")
+        try:
+            await self._put(body)
+        except ApiError as error:
+            if not home or error.reason != "NotFound":
+                raise
+            self._homeless[home].append(body)
+            if found := self._watches.objects["Namespace"].get(("", home)):
+                self._housed(Change(found))
+
+    def _housed(self, change: Change) -> None:
+        if not change.gone and not get(change.body, "metadata", "deletionTimestamp"):
+            for body in self._homeless.pop(name_of(change.body)[1], ()):
+                self._watches.do(_title(body), lambda body=body: self._supply(body))  # type: ignore[misc]
 
     def _seen(self, change: Change) -> None:
         key = (kind_of(text(change.body, "apiVersion"), text(change.body, "kind")), *name_of(change.body))
