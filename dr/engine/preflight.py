@@ -17,13 +17,15 @@ from dr.core.rules.builtin import BUILTIN_KINDS
 from dr.core.rules.findings import INCOMPLETE
 from dr.core.work import Assignment
 from dr.engine.expecting import SLICE
+from dr.engine.lock import RESTORE
 from dr.engine.patient import patient
 from dr.engine.ports import Api, Cluster
 from dr.engine.recorder import Recorder
 
 UNREAD = "read"
 _VERBS = ("create", "get", "list", "patch", "watch")
-_LEASE_HOME, _LEASE_VERBS = "kube-system", ("create", "delete", "get", "update")
+# A role may name the Lease, but for its creation: https://kubernetes.io/docs/reference/access-authn-authz/rbac
+_LEASE = (("create", ""), ("delete", RESTORE), ("get", RESTORE), ("update", RESTORE))
 _AT_ONCE = 16
 _BRINGS = frozenset({"crd", "chart-crd", "chart-stack"})
 _KEY_LABEL = "sealedsecrets.bitnami.com/sealed-secrets-key"
@@ -85,13 +87,14 @@ def _unserved(
 
 
 class _Ask(Struct, frozen=True, order=True):
-    """A permission; `namespace` "" is in all of them."""
+    """A permission; `namespace` "" is in all of them, `name` "" for every object."""
 
     group: str
     resource: str
     version: str
     verb: str
     namespace: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}"
@@ -109,7 +112,7 @@ async def _asks(cluster: Cluster, assignment: Assignment, apis: Iterable[Api]) -
                 raise
         else:
             asks |= {_Ask(api.group, api.resource, api.version, verb) for verb in ("list", "watch")}
-    return asks | {_Ask("coordination.k8s.io", "leases", "v1", verb, _LEASE_HOME) for verb in _LEASE_VERBS}
+    return asks | {_Ask("coordination.k8s.io", "leases", "v1", verb, "kube-system", name) for verb, name in _LEASE}
 
 
 async def _permissions(cluster: Cluster, asks: Collection[_Ask]) -> list[_Row]:
@@ -120,7 +123,7 @@ async def _permissions(cluster: Cluster, asks: Collection[_Ask]) -> list[_Row]:
         review: Body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {**attributes, "namespace": ask.namespace}},
+            "spec": {"resourceAttributes": {**attributes, "namespace": ask.namespace, "name": ask.name}},
         }
         async with limit:
             answer = await cluster.create(review)

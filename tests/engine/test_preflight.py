@@ -80,7 +80,7 @@ class Reviewing(FakeCluster):
 
     async def create(self, body: Body) -> Body:
         row = body["spec"]["resourceAttributes"]
-        asked = f"{row['verb']} {row['resource']} {row['namespace']}".strip()
+        asked = f"{row['verb']} {row['resource']} {row['namespace']} {row['name']}".strip()
         return {**body, "status": {"allowed": asked not in self.forbidden}}
 
 
@@ -89,7 +89,8 @@ class Reviewing(FakeCluster):
     [
         ("watch secrets", "watch secrets"),
         ("list endpointslices", "list endpointslices.discovery.k8s.io"),
-        ("update leases kube-system", "update leases.coordination.k8s.io"),
+        ("update leases kube-system dr-restore", "update leases.coordination.k8s.io"),
+        ("create leases kube-system", "create leases.coordination.k8s.io"),
         ("patch configmaps", "patch configmaps"),
     ],
 )

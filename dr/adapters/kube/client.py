@@ -28,7 +28,9 @@ _NAMES = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v
 NAME_LISTS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 _APPLY = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
 _BODY = {**_JSON, "Content-Type": "application/json"}
-_DISCOVERY = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
+_GROUPS = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+# v2 from Kubernetes 1.30 on, the same as v2beta1 from 1.26 on.
+_DISCOVERY = {"Accept": f"{_GROUPS.format('v2')},{_GROUPS.format('v2beta1')},application/json"}
 _PAGE = 500
 _PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
