@@ -47,14 +47,27 @@ def _selected(step: PlannedStep, body: Body) -> list[_Label]:
 
 
 def _carrying(steps: Sequence[PlannedStep], bodies: Sequence[Body]) -> dict[_Label, set[int]]:
-    """Return by label the workloads whose pods carry it; those that are to have no pods are not among them."""
+    """Return by label the workloads whose pods carry it; those that may have no pods are not among them."""
     found: dict[_Label, set[int]] = defaultdict(set)
+    asleep = _asleep(steps, bodies)
     for index, (step, body) in enumerate(zip(steps, bodies, strict=True)):
-        if step.ref.kind in _WORKLOADS and step.ref.group in ("", "apps") and get(body, "spec", "replicas") != 0:
+        known = step.ref.kind in _WORKLOADS and step.ref.group in ("", "apps")
+        resting = get(body, "spec", "replicas") == 0 or (step.ref.kind, step.ref.namespace, step.ref.name) in asleep
+        if known and not resting:
             pod = body if step.ref.kind == "Pod" else mapping(body, "spec", "template")
             for key, value in mapping(pod, "metadata", "labels").items():
                 found[step.ref.namespace, key, str(value)].add(index)
     return found
+
+
+def _asleep(steps: Sequence[PlannedStep], bodies: Sequence[Body]) -> set[_Label]:
+    """Return the workloads that KEDA runs with no pods until there is work: its default."""
+    targets = [
+        (step.ref.namespace, mapping(body, "spec", "scaleTargetRef"))
+        for step, body in zip(steps, bodies, strict=True)
+        if (step.ref.group, step.ref.kind) == ("keda.sh", "ScaledObject") and not get(body, "spec", "minReplicaCount")
+    ]
+    return {(text(target, "kind") or "Deployment", home, text(target, "name")) for home, target in targets}
 
 
 def _after(first: Sequence[int], following: dict[int, list[int]]) -> set[int]:

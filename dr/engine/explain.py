@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import islice
+
 from dr.core.body import dig, get, items, mapping, text
+from dr.core.errors import ApiError
 from dr.core.health import State, health
 from dr.core.model import Body
 from dr.core.rules.readiness import NAMING_EVENTS
@@ -11,6 +16,21 @@ from dr.engine.ports import Cluster
 
 _WITH_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
 _EVENTS = 50
+_EVERY, _AT_ONCE = 1.0, 8
+
+
+async def explaining(
+    cluster: Cluster, late: Callable[[], Iterable[tuple[int, Body]]], told: Callable[[int, str], None]
+) -> None:
+    """Find out, again and again, what lies behind the waits that last: `late` names them, `told` hears what."""
+    while True:
+        await asyncio.sleep(_EVERY)
+        for step, body in list(islice(late(), _AT_ONCE)):
+            try:
+                more = await explain(cluster, body)
+            except ApiError:
+                continue
+            told(step, more)
 
 
 async def explain(cluster: Cluster, body: Body) -> str:

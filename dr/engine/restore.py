@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -16,8 +17,9 @@ from dr.core.model import Body, Ref
 from dr.core.rules.readiness import ReadinessRule
 from dr.core.schedule import Moved, Schedule
 from dr.core.work import Assignment
+from dr.engine.deadlines import Deadlines
 from dr.engine.expecting import SLICE, Expecting
-from dr.engine.explain import explain
+from dr.engine.explain import explaining
 from dr.engine.ports import Change, Cluster
 from dr.engine.recorder import Recorder
 from dr.engine.watching import Kind, Watching
@@ -26,7 +28,7 @@ _Key = tuple[str, str, str, str]
 _FIRST_PAUSE, _LONGEST_PAUSE, _DOUBLINGS = 0.1, 5.0, 6
 _LOOK_AGAIN = 1.0
 _ANEW = 3  # how often an object that somebody deletes is applied again
-_EXPLAIN_AFTER, _EXPLAIN_EVERY, _EXPLAIN_AT_ONCE = 2.0, 1.0, 8
+_EXPLAIN_AFTER, _MORE = 2.0, " · "
 
 
 class Settings(Struct, frozen=True):
@@ -102,15 +104,12 @@ class Restore:
         self._tries: dict[int, int] = defaultdict(int)
         self._anew: dict[int, int] = defaultdict(int)
         self._expecting = Expecting(assignment, cluster)
-        self._fronts: dict[int, list[int]] = defaultdict(list)
-        for service, behind in self._expecting.behind.items():
-            for index in behind:
-                self._fronts[index].append(service)
+        over = partial(self._guarded, self._out_of_time)
+        self._deadlines = Deadlines(settings.timeout, self._expecting.behind, over)
         self._watching = Watching(cluster, self._saw, self._blinded)
         self._needs: dict[int, set[Kind]] = defaultdict(set)
         self._done = asyncio.Event()
         self._ends: dict[int, str] = {}
-        self._timers: dict[int, asyncio.TimerHandle] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._crash: BaseException | None = None
 
@@ -128,7 +127,7 @@ class Restore:
                 running = [
                     tasks.create_task(self._worker()) for _ in range(min(self._settings.concurrency, len(self._steps)))
                 ]
-                running.append(tasks.create_task(self._explainer()))
+                running.append(tasks.create_task(explaining(self._cluster, self._late, self._explained)))
                 await self._take_up(applied)
                 self._enqueue(self._schedule.first)
                 await self._done.wait()
@@ -137,8 +136,7 @@ class Restore:
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
+            self._deadlines.close()
         if self._crash:
             raise self._crash
         ends: dict[str, list[int]] = defaultdict(list)
@@ -173,30 +171,13 @@ class Restore:
         self._moved(self._schedule.failed(step))
         self._lost(step)
 
-    # Time: a step's own runs from its start, a Service's that must lead somewhere from that of what is behind it.
-
-    def _begin(self, step: int) -> None:
-        self._began[step] = self._clock.monotonic()
-        for index in (step, *self._fronts[step]):
-            self._time(index)
-
-    def _time(self, step: int) -> None:
-        behind = self._expecting.behind.get(step, ())
-        idle = behind and not any(index in self._began or index in self._ends for index in behind)
-        if idle or step not in self._began or step in self._timers or step in self._ends:
-            return
-        later = asyncio.get_running_loop().call_later
-        self._timers[step] = later(self._settings.timeout, self._guarded, self._out_of_time, step)
-
     def _lost(self, step: int) -> None:
-        for service in self._fronts[step]:
-            self._time(service)
-            self._forsaken(service)
+        for service in self._deadlines.lost(step):
+            self._forsake(service)
 
-    def _forsaken(self, service: int) -> None:
+    def _forsake(self, service: int) -> None:
         """Give up a Service that waits for endpoints once nothing is left that could be one."""
-        behind = self._expecting.behind.get(service, ())
-        if behind and service in self._waiting and all(self._ends.get(i) in ("failed", "skipped") for i in behind):
+        if service in self._waiting and (behind := self._deadlines.forsaken(service)):
             names = ", ".join(str(self._steps[index].ref) for index in behind)
             self._fail(service, f"{self._waiting[service]}: what is behind it did not come ({names})")
 
@@ -230,6 +211,10 @@ class Restore:
         self._emit(Applied(self._at, step, operation, text(metadata, "uid"), self._generation[step]))
         self._moved(self._schedule.applied(step))
         await self._follow(step, stored)
+
+    def _begin(self, step: int) -> None:
+        self._began[step] = self._clock.monotonic()
+        self._deadlines.begin(step)
 
     def _refused(self, step: int, error: ApiError) -> None:
         spent = self._clock.monotonic() - self._began[step]
@@ -294,7 +279,7 @@ class Restore:
             self._fail(step, verdict.message)
         else:
             self._wait(step, verdict.message)
-            self._forsaken(step)
+            self._forsake(step)
         return verdict
 
     async def _look_later(self, step: int) -> None:
@@ -306,8 +291,7 @@ class Restore:
         if step in self._gated or not self._tasks:
             return
         self._gated.add(step)
-        if timer := self._timers.pop(step, None):
-            timer.cancel()
+        self._deadlines.stop(step)
         self._tasks.create_task(self._through(step))
 
     async def _through(self, step: int) -> None:
@@ -320,13 +304,12 @@ class Restore:
     def _settle(self, step: int) -> None:
         self._ends[step] = "ready"
         self._waiting.pop(step, None)
-        if timer := self._timers.pop(step, None):
-            timer.cancel()
+        self._deadlines.stop(step)
         self._emit(Ready(self._at, step))
         self._moved(self._schedule.ready(step))
 
     def _wait(self, step: int, message: str) -> None:
-        if self._waiting.get(step, "").split(" · ")[0] != message:
+        if self._waiting.get(step, "").split(_MORE)[0] != message:
             self._waiting[step] = message
             self._emit(Waiting(self._at, step, message))
 
@@ -395,22 +378,19 @@ class Restore:
         self._emit(Retried(self._at, step, "was deleted", _FIRST_PAUSE))
         self._again(step, _FIRST_PAUSE)
 
-    async def _explainer(self) -> None:
-        """Find out what lies behind a wait that lasts: the pod that cannot start, the volume that is not bound."""
-        while True:
-            await asyncio.sleep(_EXPLAIN_EVERY)
-            now = self._clock.monotonic()
-            late = [i for i in self._waiting if i in self._bodies and now - self._began.get(i, now) > _EXPLAIN_AFTER]
-            for step in late[:_EXPLAIN_AT_ONCE]:
-                message = self._waiting.get(step, "").split(" · ")[0]
-                try:
-                    more = await explain(self._cluster, self._bodies[step])
-                except ApiError:
-                    continue
-                full = f"{message} · {more}" if more else message
-                if step in self._waiting and self._waiting[step] != full:
-                    self._waiting[step] = full
-                    self._emit(Waiting(self._at, step, full))
+    def _late(self) -> Iterator[tuple[int, Body]]:
+        now = self._clock.monotonic()
+        for step in self._waiting:
+            if step in self._bodies and now - self._began.get(step, now) > _EXPLAIN_AFTER:
+                yield step, self._bodies[step]
+
+    def _explained(self, step: int, more: str) -> None:
+        if step in self._waiting:
+            message = self._waiting[step].split(_MORE)[0]
+            full = f"{message}{_MORE}{more}" if more else message
+            if self._waiting[step] != full:
+                self._waiting[step] = full
+                self._emit(Waiting(self._at, step, full))
 
     async def _take_up(self, applied: Mapping[int, str]) -> None:
         """Go on from where an interrupted run was: what it applied and is still there counts as applied."""

@@ -397,6 +397,14 @@ def slices(name: str, *, ready: bool) -> Body:
     }
 
 
+SLEEPY: Body = {
+    "apiVersion": "keda.sh/v1alpha1",
+    "kind": "ScaledObject",
+    "metadata": {"name": "x", "namespace": "a"},
+    "spec": {"scaleTargetRef": {"name": "x"}},
+}
+
+
 class Answering(FakeCluster):
     """Its Deployments are available at once; their pods answer `late` seconds after that."""
 
@@ -428,12 +436,22 @@ def test_who_awaits_a_service_starts_when_something_answers_behind_it() -> None:
         ((service("x", type="ExternalName"), ()), (workload("x"), ()), (config("app"), [(0, READY)])),
         ((service("x", selector={}), ()), (workload("x"), ()), (config("app"), [(0, READY)])),
         ((service("x"), ()), (workload("x", replicas=0), ()), (config("app"), [(0, READY)])),
+        ((service("x"), ()), (workload("x"), ()), (config("app"), [(0, READY)]), (SLEEPY, ())),
         ((service("x"), ()), (workload("another"), ()), (config("app"), [(0, READY)])),
         ((service("x"), ()), (workload("x"), [(0, EXISTS)]), (config("app"), [(0, EXISTS)])),
         ((service("x"), ()), (workload("x"), [(0, READY)])),
         ((service("x"), ()), (config("app"), [(0, READY)]), (workload("x"), [(1, SOFT)])),
     ],
-    ids=["external", "no selector", "no pods wanted", "nobody behind", "not awaited", "cycle", "cycle by a soft edge"],
+    ids=[
+        "external",
+        "no selector",
+        "no pods wanted",
+        "asleep until there is work",
+        "nobody behind",
+        "not awaited",
+        "cycle",
+        "cycle by a soft edge",
+    ],
 )
 def test_a_service_that_cannot_or_need_not_answer_is_ready_once_stored(rows: Any) -> None:
     outcome = restore(plan(*rows), Answering(9.0), Memory(), timeout=1.0)
