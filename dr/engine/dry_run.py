@@ -19,7 +19,7 @@ from dr.engine.ports import Cluster
 from dr.engine.preflight import brought
 
 _AT_ONCE = 16
-_PATIENCE = 5.0  # seconds: what a webhook keeps refusing is an answer, too
+_PATIENCE = 10.0  # seconds: what a webhook keeps refusing is an answer, too
 
 
 class Would(StrEnum):
