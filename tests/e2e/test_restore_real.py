@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import pytest
@@ -26,6 +26,7 @@ from dr.adapters.store import events
 from dr.app import restores
 from dr.core.events import AnyEvent, Applied, Began, Differs, Failed, Operation, Ready, Retried, Skipped, Started
 from dr.core.model import Ref
+from dr.core.simulated import Brought, Served, Simulation
 from dr.local import cluster
 from tests.embedded import running
 
@@ -85,26 +86,32 @@ def of(told: tuple[AnyEvent, ...], kind: type) -> list[Any]:
     return [event for event in told if isinstance(event, kind)]
 
 
+def definition(group: str, kind: str, version: str) -> dict[str, Any]:
+    """Return the definition of a custom kind that takes anything."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    served: dict[str, Any] = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    served["subresources"] = {"status": {}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [served],
+        },
+    }
+
+
 def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None, links: int = 20) -> Path:
     """Write a repo: a namespace, a CRD and its resources, and a chain of ConfigMaps that say what they depend on."""
     folder.mkdir()
     group = f"{name}.example"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    crd_names = {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"}
     bodies: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"things.{group}"},
-            "spec": {
-                "group": group,
-                "scope": "Namespaced",
-                "names": crd_names,
-                "versions": [version],
-            },
-        },
+        definition(group, "Thing", "v1"),
     ]
     for n in range(10):
         meta = {"name": f"thing-{n}", "namespace": name}
@@ -122,59 +129,126 @@ def platform(folder: Path, name: str, extra: list[dict[str, Any]] | None = None,
 OBJECTS = 42
 
 
-def live(made: cluster.Cluster, name: str) -> dict[str, tuple[str, int]]:
-    """Return UID and generation of what the platform `name` has in the cluster."""
+class Found(NamedTuple):
+    """An object as it is in the cluster; `version` only where no controller writes into it."""
+
+    uid: str
+    generation: int
+    version: str
+    data: dict[str, str]
+
+
+def live(made: cluster.Cluster, name: str) -> dict[str, Found]:
+    """Return what the platform `name` has in the cluster."""
     kubectl = [KUBECTL, "--kubeconfig", str(made.folder / "kubeconfig"), "-n", name, "get", "-o", "json"]
     found: list[dict[str, Any]] = []
-    for kind in ("configmap", "secret", f"things.{name}.example"):
+    for kind in ("configmap", "secret", "deployment", "sealedsecrets.bitnami.com", f"things.{name}.example"):
         done = subprocess.run([*kubectl, kind], check=False, capture_output=True, text=True)
         assert done.returncode == 0 or "doesn't have a resource type" in done.stderr, done.stderr
         found += json.loads(done.stdout)["items"] if done.returncode == 0 else []
     return {
-        f"{b['kind']}/{b['metadata']['name']}": (b["metadata"]["uid"], b["metadata"].get("generation", 0))
+        f"{b['kind']}/{b['metadata']['name']}": Found(
+            b["metadata"]["uid"],
+            b["metadata"].get("generation", 0),
+            "" if "status" in b or b["kind"] in ("Deployment", "SealedSecret") else b["metadata"]["resourceVersion"],
+            b.get("data", {}),
+        )
         for b in found
         if b["metadata"]["name"] != "kube-root-ca.crt"
     }
+
+
+def rich(name: str) -> list[dict[str, Any]]:
+    """Return a Deployment that takes its time, a SealedSecret whose Secret it needs, and what comes after both."""
+    meta = {"name": "sealed", "namespace": name}
+    reference = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "sealed", "key": "k"}}}
+    pod = {"containers": [{"name": "web", "image": "web:1", "env": [reference]}]}
+    template = {"metadata": {"labels": {"app": "web"}, "annotations": {"dr.dev/startup": "200ms"}}, "spec": pod}
+    said = {"config.kubernetes.io/depends-on": f"apps/namespaces/{name}/Deployment/web"}
+    return [
+        {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": meta, "spec": {"encryptedData": {}}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": name},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "last", "namespace": name, "annotations": said},
+            "data": {"number": "last"},
+        },
+    ]
+
+
+def unsealing(names: list[str]) -> Simulation:
+    """Return stand-ins that have the sealing key, serve SealedSecrets and unseal those of some namespaces."""
+    refs = [Ref("bitnami.com/v1alpha1", "SealedSecret", name, "sealed") for name in names]
+    served = []
+    for ref in refs:
+        meta = {"name": ref.name, "namespace": ref.namespace}
+        served.append(
+            Served(ref, (), ({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"k": "eA=="}},))
+        )
+    labels = {"sealedsecrets.bitnami.com/sealed-secrets-key": "active", "dr.dev/simulated": "true"}
+    key_meta = {"name": "sealed-secrets-key", "namespace": "kube-system", "labels": labels}
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": key_meta}
+    return Simulation(tuple(served), (Brought(definition("bitnami.com", "SealedSecret", "v1alpha1")),), (key,))
+
+
+LINKS, KILLS = 60, 30
 
 
 def test_killed_at_thirty_moments_and_resumed_the_end_is_the_same(
     embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     dice = random.Random(30)
-    interrupted = 0
-    for number in range(30):
-        name = f"kill-{number}"
-        repo = platform(tmp_path / name, name, links=120)
+    interrupted = waited = 0
+    names = [f"kill-{number}" for number in range(KILLS)]
+    asyncio.run(cluster.simulate(embedded.folder, unsealing(names)))
+    for number, name in enumerate(names):
+        repo = platform(tmp_path / name, name, rich(name), links=LINKS)
         reports = tmp_path / "reports"
         before = set(reports.glob("*/"))
         process = call("restore", str(repo), *TO, "--yes", "-o", "json")
-        # From the moment that it writes its log: earlier there is nothing to resume.
-        while not any((folder / "events.jsonl").exists() for folder in set(reports.glob("*/")) - before):
-            time.sleep(0.005)
+        steps = OBJECTS - 20 + LINKS + 3
+        sent = dice.randrange(steps)
+        # Earlier than its first event there is nothing to resume; the last steps wait for what takes its time.
+        while told_so_far(set(reports.glob("*/")) - before, b'"applied"') < sent:
+            time.sleep(0.002)
             assert process.poll() is None, finish(process)
-        time.sleep(dice.uniform(0.0, 0.8))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         mine = max(set(reports.glob("*/")) - before)
         halfway = live(embedded, name)
-        if not any(event.__class__.__name__ == "Ended" for event in events(mine)) and of(events(mine), Began):
+        assert of(events(mine), Began)
+        if not any(event.__class__.__name__ == "Ended" for event in events(mine)):
             interrupted += 1
+            waited += not of(events(mine), Ready) or len(of(events(mine), Applied)) > len(of(events(mine), Ready))
             code, said = finish(call("restore", str(repo), *TO, "--yes", "--resume", "-o", "json"))
             assert code == 0, said
             told = events(mine)
             created = [event.step for event in of(told, Applied) if event.operation is Operation.CREATED]
             assert len(created) == len(set(created)), "an object was created twice"
-            steps = of(told, Began)[0].steps
-            assert {event.step for event in of(told, Ready)} == set(range(len(steps)))
-        elif not of(events(mine), Began):
-            assert finish(call("restore", str(repo), *TO, "--yes", "-o", "json"))[0] == 0
+            assert len(of(told, Began)[0].steps) == steps
+            assert {event.step for event in of(told, Ready)} == set(range(steps))
         after = live(embedded, name)
-        assert len(after) == OBJECTS - 2 + 100
+        assert len(after) == steps - 2 + 1, "with the Secret that was unsealed"
         assert {key: after[key] for key in halfway} == halfway, "what was there was changed or made anew"
+        assert {after[f"ConfigMap/link-{n}"].data.get("number") for n in range(LINKS)} == {str(n) for n in range(LINKS)}
         if number % 5 == 0:
             code, said = finish(call("verify", str(repo), *TO))
             assert code == 0, said
-    assert interrupted >= 10, "the runs were too quick to be interrupted"
+    assert interrupted >= 25, "the runs were too quick to be interrupted"
+    assert waited >= 5, "no run was interrupted while it waited"
+
+
+def told_so_far(folders: set[Path], what: bytes) -> int:
+    """Return how many events of a kind a run has written; -1 before its first event."""
+    files = [folder / "events.jsonl" for folder in folders if (folder / "events.jsonl").exists()]
+    content = files[0].read_bytes() if files else b""
+    return content.count(what) if content else -1
 
 
 def test_an_api_server_that_is_killed_in_the_middle_does_not_end_the_run(
@@ -366,7 +440,10 @@ class Faulty:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         fate = self.dice.random()
         watching = "watch" in request.query
-        failing = (request.method == "PATCH" and fate < 0.35) or (watching and fate < 0.4)
+        # The Lease is left alone: losing it ends a run, and rightly.
+        reading = request.method == "GET" or request.path.endswith("reviews")
+        often = 0.4 if watching else 0.35 if request.method == "PATCH" else 0.25 if reading else 0.0
+        failing = fate < often and "/leases" not in request.path
         self.injected += failing
         if failing and watching:
             return status(410, "Expired") if fate < 0.2 else status(503, "ServiceUnavailable")
@@ -404,6 +481,63 @@ def status(code: int, reason: str, headers: dict[str, str] | None = None) -> web
     return web.json_response(body, status=code, headers=headers)
 
 
+def proxied(folder: Path, proxy: Faulty) -> Path:
+    """Write a kubeconfig whose context `proxied` leads through a proxy."""
+    config = folder / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "p", "cluster": {"server": f"http://127.0.0.1:{proxy.port}"}}],
+        "users": [{"name": "p", "user": {}}],
+        "contexts": [{"name": "proxied", "context": {"cluster": "p", "user": "p"}}],
+    }
+    config.write_text(yaml.safe_dump(content))
+    return config
+
+
+class Killing(Faulty):
+    """A proxy without faults that kills the API server once, when a request is the first that `when` says."""
+
+    def __init__(self, made: cluster.Cluster, when: Callable[[web.Request], bool]) -> None:
+        super().__init__(made, 0)
+        self.when = when
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if not self.injected and self.when(request):
+            self.injected += 1
+            pids = json.loads((self.made.folder / "pids.json").read_text())
+            os.kill(pids["kube-apiserver"], signal.SIGKILL)
+        try:
+            return await self._forward(request)
+        except aiohttp.ClientError:
+            if request.transport:
+                request.transport.close()
+            return web.Response()
+
+
+def listing(request: web.Request) -> bool:
+    """Return whether the final comparison asks for its first kind that nobody watches."""
+    return request.path == "/api/v1/configmaps" and "watch" not in request.query
+
+
+def reviewing(request: web.Request) -> bool:
+    return request.path.endswith("/selfsubjectaccessreviews")
+
+
+@pytest.mark.parametrize("when", [listing, reviewing])
+def test_an_api_server_that_is_killed_before_or_after_the_restore_does_not_end_the_run(
+    embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path, when: Any
+) -> None:
+    name = when.__name__
+    repo = platform(tmp_path / name, name)
+    with Killing(embedded, when) as proxy:
+        config = proxied(tmp_path, proxy)
+        code, out = finish(call("restore", str(repo), "--to", "proxied", "--yes", KUBECONFIG=str(config)))
+        assert code == 0, out
+        assert proxy.injected == 1
+    assert len(of(newest(tmp_path / "reports"), Ready)) == OBJECTS
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_conflicts_overload_errors_dropped_connections_and_lost_watches_heal(
     embedded: cluster.Cluster, call: Callable[..., subprocess.Popen[str]], tmp_path: Path, seed: int
@@ -411,23 +545,19 @@ def test_conflicts_overload_errors_dropped_connections_and_lost_watches_heal(
     name = f"faults-{seed}"
     repo = platform(tmp_path / name, name)
     with Faulty(embedded, seed) as proxy:
-        config = tmp_path / "kubeconfig"
-        config.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [{"name": "p", "cluster": {"server": f"http://127.0.0.1:{proxy.port}"}}],
-                    "users": [{"name": "p", "user": {}}],
-                    "contexts": [{"name": "proxied", "context": {"cluster": "p", "user": "p"}}],
-                }
-            )
-        )
+        config = proxied(tmp_path, proxy)
         code, out = finish(call("restore", str(repo), "--to", "proxied", "--yes", KUBECONFIG=str(config)))
         assert code == 0, out
-        assert proxy.injected >= 8
-    told = newest(tmp_path / "reports")
-    assert len(of(told, Retried)) > 5
+        assert proxy.injected >= 20
+        told = newest(tmp_path / "reports")
+        assert len(of(told, Retried)) > 5
+        proxy.injected = 0
+        code, out = finish(call("verify", str(repo), "--to", "proxied", KUBECONFIG=str(config)))
+        assert code == 0, out
+        code, out = finish(call("restore", str(repo), "--to", "proxied", "--dry-run", KUBECONFIG=str(config)))
+        assert code == 0, out
+        assert "leave as they are 42 objects" in out
+        assert proxy.injected >= 10
     assert {event.what for event in of(told, Differs)} <= {"extra"}
     assert len(live(embedded, name)) == OBJECTS - 2
 
