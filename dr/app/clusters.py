@@ -102,7 +102,7 @@ def down(names: tuple[str, ...], everything: bool) -> Answer:
 
     if everything == bool(names):
         raise UsageError("which cluster?", "give its name, or --all and no name")
-    wanted = names or tuple(path.name for path in sorted((state_folder() / "clusters").glob("*/")))
+    wanted = names or cluster.left(state_folder())
     for name in wanted:
         cluster.remove(state_folder(), name)
     return Answer(tuple(line(f"cluster {name} is gone") for name in wanted) or (line("there was none"),))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dr.core.errors import NotFound, UsageError
+from dr.core.errors import UsageError
 
 if TYPE_CHECKING:
     from dr.adapters.kube import Access
@@ -40,8 +40,8 @@ def target(name: str) -> Access:
     if name.startswith(_EMBEDDED):
         try:
             return _embedded(name.removeprefix(_EMBEDDED))
-        except NotFound:
-            pass
+        except UsageError:
+            pass  # no cluster of ours: a context of the kubeconfig may begin like one
     from dr.adapters.kube import IN_CLUSTER, from_kubeconfig, in_cluster
 
     own = in_cluster(os.environ) if name == IN_CLUSTER else None

@@ -100,6 +100,13 @@ def access(folder: Path, record: Record) -> Access:
     )
 
 
+def home(state: Path, name: str) -> Path:
+    """Return the folder of a cluster of this name; raises UsageError for what is none, such as a path."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f'"{name}" cannot name a cluster', "use up to 40 lower-case letters, digits and hyphens")
+    return state / "clusters" / name
+
+
 async def up(
     name: str,
     state: Path,
@@ -114,11 +121,9 @@ async def up(
     It ends with this process unless `keep` is called. Raises UsageError for a bad or taken name, ToolError with the
     end of the log of what does not come up.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f'"{name}" cannot name a cluster', "use up to 40 lower-case letters, digits and hyphens")
+    folder = home(state, name)
     if not 1 <= nodes <= 1000:
         raise UsageError(f"{nodes} nodes are not possible", "from 1 to 1000")
-    folder = state / "clusters" / name
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         folder.mkdir(mode=0o700)
@@ -243,9 +248,14 @@ def listed(state: Path) -> tuple[Status, ...]:
     return tuple(found)
 
 
+def left(state: Path) -> tuple[str, ...]:
+    """Return the names of all folders of clusters, also of those that a crash left without a record."""
+    return tuple(path.name for path in sorted((state / "clusters").glob("*/")) if _NAME.fullmatch(path.name))
+
+
 def find(state: Path, name: str) -> tuple[Path, Record]:
-    """Return a cluster's folder and record; raises NotFound."""
-    folder = state / "clusters" / name
+    """Return a cluster's folder and record; raises UsageError for what is no name, NotFound."""
+    folder = home(state, name)
     for status in listed(state):
         if status.record.name == name:
             return folder, status.record
@@ -273,8 +283,8 @@ def _ours(pid: int, folder: Path) -> bool:
 
 
 def remove(state: Path, name: str) -> None:
-    """Take a cluster down, or clear away what a crash left of it; raises NotFound."""
-    folder = state / "clusters" / name
+    """Take a cluster down, or clear away what a crash left of it; raises UsageError for what is no name, NotFound."""
+    folder = home(state, name)
     if not folder.is_dir():
         find(state, name)
     record = next((s.record for s in listed(state) if s.record.name == name), None)

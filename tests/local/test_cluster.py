@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -212,6 +212,19 @@ def test_a_cluster_that_is_not_there_is_named_with_those_that_are(made: cluster.
     with pytest.raises(NotFound, match='"three"') as caught:
         cluster.find(made.folder.parent.parent, "three")
     assert "one" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../clusters/one", "{victim}"])
+@pytest.mark.parametrize("act", [cluster.remove, cluster.find])
+def test_what_is_no_name_takes_no_folder_away(tmp_path: Path, name: str, act: Callable[[Path, str], object]) -> None:
+    victim, other = tmp_path / "victim", tmp_path / "state" / "clusters" / "one"
+    for folder in (victim, other):
+        folder.mkdir(parents=True)
+        (folder / "precious").touch()
+    with pytest.raises(UsageError, match="cannot name a cluster"):
+        act(tmp_path / "state", name.format(victim=victim))
+    assert (victim / "precious").exists()
+    assert (other / "precious").exists()
 
 
 def test_stand_ins_refuse_a_cluster_that_is_not_embedded(tmp_path: Path) -> None:
