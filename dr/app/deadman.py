@@ -24,7 +24,7 @@ from msgspec import Struct
 from dr.adapters.store import EventLog, SystemClock, events
 from dr.core.chaos import CONTEXT, UNDO
 from dr.core.errors import DrError, LockError
-from dr.core.events import Ended, Event, Undone
+from dr.core.events import Began, Ended, Event, Undone
 from dr.engine.lock import GAMEDAY, let_go
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -131,9 +131,12 @@ async def _let_go(watch: Watch) -> None:
     from dr.adapters.kube import Kube, from_kubeconfig
 
     with suppress(DrError):
+        began = next((event for event in events(Path(watch.folder)) if isinstance(event, Began)), None)
+        if began is None:
+            return  # killed before it could take hold of anything
         access = from_kubeconfig(watch.environment[CONTEXT], Path(watch.environment["KUBECONFIG"]))
         async with Kube(access, timeout=_LOCK_SECONDS) as cluster:
-            await let_go(cluster, Path(watch.folder).name, SystemClock(), GAMEDAY)
+            await let_go(cluster, began.holder, SystemClock(), GAMEDAY)
 
 
 def _at(watch: Watch) -> float:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 from msgspec import Struct
@@ -39,7 +40,7 @@ from dr.core.model import Level
 from dr.core.notice import Notice
 from dr.core.runbook import RunbookStep
 from dr.engine.gameday import Exercise, Rules
-from dr.engine.lock import GAMEDAY, kept
+from dr.engine.lock import GAMEDAY, HOLD, kept
 from dr.engine.recorder import Recorder
 from dr.local.cluster import SIMULATED
 
@@ -220,7 +221,11 @@ async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
     recorder.enter(Phase.PREFLIGHT)
     reached = f"{known.server} runs {known.version}"
     recorder.emit(Checked(recorder.at, "reachable", Level.INFO, known.context, reached))
-    async with kept(cluster, began.run, recorder.clock, GAMEDAY) as hold:
+
+    def waits(what: str) -> None:
+        recorder.emit(Checked(recorder.at, HOLD, Level.INFO, known.context, what))
+
+    async with kept(cluster, began.holder, recorder.clock, GAMEDAY, waits) as hold:
         recorder.leave(Phase.PREFLIGHT)
         run.messenger.tell(_notice(run, "began"))
         async with _probing(ready, arena) as prober:
@@ -276,6 +281,7 @@ def _began(run: str, known: Target, ready: Prepared, recorder: Recorder) -> Bega
         time=recorder.clock.now(),
         run=run,
         command=shlex.join(["dr", *sys.argv[1:]]),
+        nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=known,
         pins=ready.loaded.graph.pins if ready.loaded else (),

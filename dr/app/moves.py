@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 
 from msgspec import Struct
 
@@ -115,6 +116,7 @@ def opening(ready: Ready, clusters: Clusters, run_id: str, recorder: Recorder) -
         time=recorder.clock.now(),
         run=run_id,
         command=shlex.join(["dr", *sys.argv[1:]]),
+        nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=clusters.will,
         pins=graph.pins,

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from msgspec import Struct
@@ -91,6 +92,7 @@ def _began(
         time=clock.now(),
         run=run_id,
         command=shlex.join(["dr", *sys.argv[1:]]),
+        nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=found,
         pins=loaded.graph.pins,
@@ -150,6 +152,8 @@ def restore(
         else:
             folder = new_run(options.reports, f"{_name(loaded)}-{found.context}")
         began = _began(folder.name, found, assignment, loaded, clock)
+        if resume:
+            began = replace(began, nonce=next(event.nonce for event in before if isinstance(event, Began)))
         with EventLog(folder) as log, watching() as watcher:
             recorder = Recorder(log, clock, [watcher], elapsed)
             if resume:

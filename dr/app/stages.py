@@ -36,7 +36,7 @@ from dr.core.moving import findings, live_only
 from dr.core.progress import Progress, progress
 from dr.engine.cutover import Cutover
 from dr.engine.drain import drain, undrain
-from dr.engine.lock import kept
+from dr.engine.lock import HOLD, kept
 from dr.engine.moving import census, parity
 from dr.engine.ports import State
 from dr.engine.preflight import preflight
@@ -222,7 +222,9 @@ class Stages:
         users, prober = await self._watching()
         hooks = Hooks(self._clusters.sides, os.environ, self._ready.folder)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(kept(self._clusters.new, self._run, self._recorder.clock, FORKLIFT))
+            await stack.enter_async_context(
+                kept(self._clusters.new, self._holder, self._recorder.clock, FORKLIFT, self._waits)
+            )
             looking = await stack.enter_async_context(Looking(cutover.seen)) if cutover.seen else None
             following = Cutover(
                 cutover, self._recorder, users, hooks, looking, self.states, self._shown.agree, self.done
@@ -232,8 +234,11 @@ class Stages:
         return cause
 
     @property
-    def _run(self) -> str:
-        return next(event.run for event in self._events if isinstance(event, Began))
+    def _holder(self) -> str:
+        return next(event.holder for event in self._events if isinstance(event, Began))
+
+    def _waits(self, what: str) -> None:
+        self._recorder.emit(Checked(self._recorder.at, HOLD, Level.INFO, self._clusters.will.context, what))
 
     async def _watching(self) -> tuple[Users, Prober]:
         """Ask as users do, from now to the end of the move's last stage."""

@@ -85,7 +85,8 @@ class Began(Event, frozen=True, kw_only=True):
     """A run begins: everything that the reader of its report must know, and every step it will take.
 
     `time` is wall time (UTC, ISO 8601). `digest` names the plan, so that a resumed run is the same one.
-    `order`: graph, waves or kubectl. `simulated`: what is not real in the target.
+    `order`: graph, waves or kubectl. `simulated`: what is not real in the target. `nonce` tells the run from one of the
+    same name elsewhere.
     """
 
     version: int = VERSION
@@ -100,6 +101,12 @@ class Began(Event, frozen=True, kw_only=True):
     simulated: tuple[str, ...] = ()
     steps: tuple[PlannedStep, ...] = ()
     estimate: float = 0.0
+    nonce: str = ""
+
+    @property
+    def holder(self) -> str:
+        """Who this run is to a cluster that it holds: the same when it is resumed, and nobody else."""
+        return f"{self.run}/{self.nonce}" if self.nonce else self.run
 
 
 class Resumed(Event, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from dr.core.events import (
 )
 from dr.core.model import Graph, Level
 from dr.core.work import Assignment
-from dr.engine.lock import kept, same_cluster
+from dr.engine.lock import HOLD, kept, same_cluster
 from dr.engine.patient import patient
 from dr.engine.ports import Cluster
 from dr.engine.preflight import UNREAD, preflight
@@ -95,9 +95,13 @@ async def run(
         return Result(checks)
     compared: int = 0
     differences: tuple[Differs, ...] = ()
-    async with kept(patient(eager, _LEASE_PATIENCE), began.run, recorder.clock):
+
+    def say(what: str) -> None:
+        recorder.emit(Checked(recorder.at, HOLD, Level.INFO, began.target.context, what))
+
+    async with kept(patient(eager, _LEASE_PATIENCE), began.holder, recorder.clock, say=say) as hold:
         recorder.enter(Phase.RESTORE)
-        outcome = await Restore(assignment, cluster, recorder, settings, gates).run(applied)
+        outcome = await Restore(assignment, hold.guarded(), recorder, settings, gates).run(applied)
         recorder.leave(Phase.RESTORE)
         if compare:
             recorder.enter(Phase.VERIFY)

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from dr.core.events import (
     Applied,
     Began,
+    Checked,
     Entered,
     Event,
     Failed,
@@ -61,6 +62,8 @@ class Live:
             case Entered(at, phase):
                 self._phase = phase.value
                 self._restoring = at if phase is Phase.RESTORE else self._restoring
+            case Checked(check="hold", cause=cause):
+                self._phase = _short(cause)
             case Started(at, step) | Applied(at, step):
                 self._waiting.setdefault(step, (at, "sent"))
             case Waiting(at, step, message) | Retried(at, step, message):
@@ -134,6 +137,8 @@ class Live:
                 text = f"{many(len(steps), 'object')} in {many(len({s.unit for s in steps}), 'unit')}"
             case Entered(_, phase):
                 text = phase.value
+            case Checked(check="hold", cause=cause):
+                text = _short(cause)
             case Failed(_, step, cause):
                 text = f"✗ {self._steps[step].ref}: {_short(cause)}"
                 text += self._unit(step)

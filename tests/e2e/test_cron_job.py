@@ -189,12 +189,12 @@ def test_its_rights_are_enough_and_none_can_be_left_out(
 
         asyncio.run(go())
 
-    # A hold that has expired: it is found, taken over, and in the end given back.
+    # A hold that nobody renews: it is found, taken over after the second that it lasts, and in the end given back.
     expired = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "dr-gameday", "namespace": "kube-system"},
-        "spec": {"holderIdentity": "gone", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"},
+        "spec": {"holderIdentity": "gone", "leaseDurationSeconds": 1, "renewTime": "2026-01-01T00:00:00.000000Z"},
     }
 
     def held() -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dr.core.errors import ApiError, LockError
-from dr.core.events import Target
+from dr.core.events import Began, Target
 from dr.core.model import Ref
 from dr.engine.lock import RESTORE, Hold, held, same_cluster
 from tests.engine.fake_cluster import FakeCluster
 
 HERE = Target("prod", "https://a", "uid-1", "ca-1")
+LASTS = 0.2
 
 
 class Clock:
@@ -22,7 +25,7 @@ class Clock:
         self.time = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
     def now(self) -> str:
         return self.time.isoformat(timespec="milliseconds")
@@ -56,6 +59,14 @@ def hold(cluster: FakeCluster, holder: str, clock: Clock, inside: Any = None) ->
     return lost
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a hold last for a fifth of a second, and be renewed ten times as often."""
+    monkeypatch.setattr("dr.engine.lock._SECONDS", LASTS)
+    monkeypatch.setattr("dr.engine.lock._RENEW_EVERY", LASTS / 10)
+    monkeypatch.setattr("dr.engine.lock._LOOK_EVERY", LASTS / 20)
+
+
 def test_a_second_run_is_refused_and_told_who_is_there() -> None:
     async def inside(cluster: FakeCluster, clock: Clock) -> None:
         with pytest.raises(LockError, match="run-1"):
@@ -63,6 +74,84 @@ def test_a_second_run_is_refused_and_told_who_is_there() -> None:
                 pytest.fail("two runs at once")
 
     hold(FakeCluster(), "run-1", Clock(), inside)
+
+
+@pytest.mark.parametrize("minutes", [-60, 60])
+def test_a_run_whose_clock_is_wrong_keeps_its_hold(minutes: int) -> None:
+    theirs = Clock()
+    theirs.time += timedelta(minutes=minutes)
+
+    async def inside(cluster: FakeCluster, _: Clock) -> None:
+        with pytest.raises(LockError, match="run-1, which has just renewed its hold"):
+            async with held(cluster, "run-2", Clock(), lambda _: None):
+                pytest.fail("two runs at once")
+
+    assert not hold(FakeCluster(), "run-1", theirs, inside)
+
+
+def test_who_waits_for_the_hold_of_another_is_told_for_whom_and_how_long() -> None:
+    cluster, said = FakeCluster(), list[str]()
+    left(cluster, "run-1", Clock())
+
+    async def go() -> None:
+        async with held(cluster, "run-2", Clock(), lambda _: None, say=said.append):
+            pass
+
+    asyncio.run(go())
+    assert said == [f"run-1 holds this cluster: waiting {LASTS} s to see whether it still runs"]
+
+
+def test_who_waits_for_the_hold_of_another_can_be_stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dr.engine.lock._SECONDS", 60)
+    cluster = FakeCluster()
+    left(cluster, "run-1", Clock())
+
+    async def go() -> None:
+        async with asyncio.timeout(2):
+            waiting = asyncio.create_task(held(cluster, "run-2", Clock(), lambda _: None).__aenter__())
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(go())
+    (lease,) = cluster.objects.values()
+    assert lease["spec"]["holderIdentity"] == "run-1"
+
+
+def test_a_run_that_could_not_renew_its_hold_applies_nothing_until_it_has() -> None:
+    class Away(FakeCluster):
+        away = False
+
+        async def get(self, ref: Any) -> Any:
+            if self.away:
+                raise ApiError("connection refused", heals=True, reason="Unreachable")
+            return await super().get(ref)
+
+    cluster = Away()
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
+
+    async def go() -> None:
+        async with held(cluster, "run-1", Clock(), lambda _: None) as mine:
+            target = mine.guarded()
+            await target.apply(body, manager="dr")
+            cluster.away = True
+            await asyncio.sleep(2 * LASTS)
+            with pytest.raises(ApiError, match="nothing is applied") as caught:
+                await target.apply(body, manager="dr")
+            assert caught.value.heals, "it may be tried again"
+            assert cluster.applies["ConfigMap", "a"] == 1
+            cluster.away = False
+            await asyncio.sleep(LASTS)
+            await target.apply(body, manager="dr")
+
+    asyncio.run(go())
+
+
+def test_two_runs_that_began_at_the_same_second_are_not_one() -> None:
+    one, other = (Began(0.0, time="", run="r", command="", dr="", target=HERE, nonce=nonce) for nonce in "ab")
+    assert one.holder != other.holder
+    assert replace(one, estimate=1.0).holder == one.holder, "a resumed run is the same"
 
 
 def test_the_hold_ends_with_the_run() -> None:
@@ -75,10 +164,15 @@ def test_the_hold_ends_with_the_run() -> None:
 def test_the_hold_of_a_crashed_run_ends_by_itself() -> None:
     cluster, clock = FakeCluster(), Clock()
     left(cluster, "run-1", clock)
-    with pytest.raises(LockError):
-        hold(cluster, "run-2", clock)
-    clock.time += timedelta(seconds=16)
+
+    async def at_once() -> None:
+        async with asyncio.timeout(LASTS / 2), held(cluster, "run-2", clock, lambda _: None):
+            pytest.fail("nobody could know yet that it has crashed")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(at_once())
     hold(cluster, "run-2", clock)
+    assert not cluster.objects, "it was taken over, and given back at the end"
 
 
 def test_a_resumed_run_takes_its_own_hold_up_at_once() -> None:
@@ -94,8 +188,7 @@ def left(cluster: FakeCluster, holder: str, clock: Clock) -> None:
     cluster.put(Hold(cluster, lease, holder, clock)._lease())
 
 
-def test_a_hold_that_was_taken_away_is_told_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dr.engine.lock._RENEW_EVERY", 0.02)
+def test_a_hold_that_was_taken_away_is_told_to_the_run() -> None:
 
     async def inside(cluster: FakeCluster, clock: Clock) -> None:
         left(cluster, "thief", clock)
@@ -106,7 +199,6 @@ def test_a_hold_that_was_taken_away_is_told_to_the_run(monkeypatch: pytest.Monke
 
 
 def test_an_api_server_that_is_away_for_a_moment_does_not_end_the_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dr.engine.lock._RENEW_EVERY", 0.02)
     monkeypatch.setattr("dr.engine.lock._BACK_SECONDS", 0.3)
 
     class Away(FakeCluster):
