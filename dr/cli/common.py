@@ -75,6 +75,7 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
 
         signal.signal(signal.SIGTERM, _interrupted)
         try:
+            _refuse_empty(click.get_current_context())
             answer = command(**arguments)
         except DrError as error:
             click.echo(f"dr: {error.cause}" + (f"\n    {error.remedy}" if error.remedy else ""), err=True)
@@ -91,6 +92,19 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
         sys.exit(answer.exit_code)
 
     return run
+
+
+def _refuse_empty(context: click.Context) -> None:
+    """Raise UsageError for an empty word: `--lock "$LOCK"` of an unset variable would mean no lock at all."""
+    from dr.core.errors import UsageError
+
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        asked = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        words = given if isinstance(given, tuple) else (given,)
+        if asked and any(isinstance(word, str) and not word.strip() for word in words):
+            name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(context)
+            raise UsageError(f"{name} is empty", "is the variable set that it comes from? leave it out to mean none")
 
 
 def _interrupted(*_: object) -> None:

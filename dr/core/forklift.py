@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dr.core.gameday import Duration, RepoSource, SteadyState, hook, lasting
 from dr.core.lines import line_of
@@ -26,7 +26,7 @@ class Side(_Strict, frozen=True):
     """A cluster of the move: a target as `--to` takes it, and its lock (`dr lock` prints it)."""
 
     context: str = ""
-    lock: str = ""
+    lock: Annotated[str, Meta(min_length=1)] = ""
 
 
 class Postgres(_Strict, frozen=True, rename={"source": "from", "target": "to"}):

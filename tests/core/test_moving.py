@@ -326,6 +326,7 @@ def wrong(**changes: Any) -> list[str]:
         ({"cutover": {"traffic": [{"command": {"argv": ["true"]}}]}}, "would not be noticed"),
         ({"from": {"context": "a"}, "to": {"context": "a"}}, "same cluster"),
         ({"from": {"context": "a", "lock": "x"}, "to": {"context": "b", "lock": "x"}}, "its own"),
+        ({"from": {"context": "a", "lock": ""}}, "length >= 1"),
         ({"data": [{"name": "x", "of": "StatefulSet/shop/db"}]}, "exactly one of"),
         ({"data": [{"name": "x", "of": "db", "command": {"copy": ["a"], "count": ["b"]}}]}, "Kind/namespace/name"),
         ({"overrides": [{"object": "x"}]}, "Kind/namespace/name"),

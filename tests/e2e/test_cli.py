@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
@@ -54,6 +56,32 @@ def test_graph_and_plan_never_load_the_kubernetes_client_or_chaos_toolkit(repo: 
     code = f"import sys; from dr.cli import main\ntry: main(['plan', {str(repo)!r}])\nexcept SystemExit: pass\nprint(sorted(m for m in ('kubernetes','chaoslib','networkx') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert done.stdout.rstrip().endswith("[]")
+
+
+def words(group: click.Group, *before: str) -> Iterator[list[str]]:
+    """Yield, for each word that a command takes, a call in which that word is empty and all else is given."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from words(command, *before, name)
+            continue
+        for empty in command.params:
+            if not isinstance(empty.type, click.types.StringParamType):
+                continue
+            call = [*before, name]
+            for parameter in command.params:
+                if parameter is empty or parameter.required:
+                    kind = parameter.type
+                    word = kind.choices[0] if isinstance(kind, click.Choice) else "x"
+                    option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+                    call += [*option, "" if parameter is empty else str(word)]
+            yield call
+
+
+@pytest.mark.parametrize("call", [*words(main)], ids=" ".join)
+def test_an_unset_variable_never_means_everything_or_no_lock(call: list[str]) -> None:
+    result = dr(*call)
+    assert result.exit_code == 2
+    assert "is empty" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["plan", "graph"])
