@@ -6,8 +6,8 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,16 +24,18 @@ from dr.app.answer import Answer
 from dr.app.clusters import binaries, bring_up
 from dr.app.places import target
 from dr.app.reading import Loaded, load
-from dr.core.errors import LockError, UsageError
-from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.errors import DrError, LockError, StoreError, UsageError
+from dr.core.events import AnyEvent, Began, Checked, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.model import Level
 from dr.core.plan import Plan
+from dr.core.rules.findings import INCOMPLETE
 from dr.core.timeline import Timeline, fold
 from dr.core.work import Assignment, assign, reordered, select
 from dr.engine.dry_run import Answered, Would, dry_run
 from dr.engine.patient import patient
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Settings
-from dr.engine.run import Result, carried_over, run
+from dr.engine.run import Result, agrees, carried_over, run
 from dr.engine.verify import summary, verify
 from dr.local.cluster import SIMULATED
 from dr.report import console, data
@@ -154,7 +156,7 @@ def restore(
         began = _began(folder.name, found, assignment, loaded, clock)
         if resume:
             began = replace(began, nonce=next(event.nonce for event in before if isinstance(event, Began)))
-        with EventLog(folder) as log, watching() as watcher:
+        with _reported(folder), EventLog(folder) as log, watching() as watcher:
             recorder = Recorder(log, clock, [watcher], elapsed)
             if resume:
                 watcher(began)
@@ -172,22 +174,37 @@ def restore(
                     applied=applied,
                     force=options.force,
                 ),
-                recorder.emit,
-                lambda: recorder.at,
+                recorder,
             )
         return _run_answer(folder, form, 0 if result.passed else 1, detail=detail)
 
     return asyncio.run(work())
 
 
-async def _ended(running: Any, emit: Watcher, at: Callable[[], float]) -> Result:
-    """Await a run; an interruption is written down before it goes on its way."""
+async def _ended(running: Awaitable[Result], recorder: Recorder) -> Result:
+    """Await a run; what breaks it off is written down before it goes on its way."""
     try:
-        result: Result = await running
+        return await running
     except (asyncio.CancelledError, KeyboardInterrupt):
-        emit(Ended(at(), outcome="interrupted"))
+        recorder.emit(Ended(recorder.at, outcome="interrupted"))
         raise
-    return result
+    except DrError as error:
+        with suppress(StoreError):  # a log that is full takes no end either
+            found = ("run", Level.ERROR, "restore", error.cause, error.remedy)
+            recorder.emit(Checked(recorder.at, *found))
+            recorder.emit(Ended(recorder.at, outcome="failed"))
+        raise
+
+
+@contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    """Write the reports of a run that an error broke off, too; the error counts more than what they lack."""
+    try:
+        yield
+    except DrError:
+        with suppress(DrError):
+            finish.write(folder)
+        raise
 
 
 def _elapsed(before: Sequence[AnyEvent], clock: SystemClock) -> float:
@@ -332,7 +349,7 @@ def rehearse(
                 )
                 began = _began(folder.name, found, done, loaded, clock, order)
                 began = replace(began, simulated=(*began.simulated, *simulation.names))
-                with EventLog(folder) as log:
+                with _reported(folder), EventLog(folder) as log:
                     recorder = Recorder(log, clock, [watcher], clock.monotonic() - began_at)
                     recorder.emit(began)
                     recorder.emit(Entered(round(provisioning - began_at, 6), Phase.PROVISION))
@@ -344,8 +361,7 @@ def rehearse(
                         run(
                             cluster, began, done, loaded.graph, recorder, settings, force=True, compare=order == "graph"
                         ),
-                        recorder.emit,
-                        lambda: recorder.at,
+                        recorder,
                     )
         finally:
             if keep and order == "graph":
@@ -383,19 +399,28 @@ def verified(
             recorder = Recorder(_Nowhere(), SystemClock())
             compared, differences = await verify(cluster, assignment, loaded.graph, recorder, loaded.config.readiness)
         counts = summary(differences)
-        code = 1 if any(count for what, count in counts.items() if what != "extra") else 0
+        unread = [d for d in loaded.graph.diagnostics if d.code in INCOMPLETE]
+        code = 0 if agrees(compared, differences, unread) else 1
         if form == "json":
-            content = {"schema": 1, "target": found, "compared": compared, "counts": counts, "differences": differences}
+            content = {
+                "schema": 1,
+                "target": found,
+                "compared": compared,
+                "counts": counts,
+                "differences": differences,
+                "unread": [{"where": str(d.where), "code": d.code, "cause": d.cause} for d in unread],
+            }
             return Answer(content=data.encode(content), exit_code=code)
-        said = (
-            ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "all there, as git says, healthy"
-        )
+        parts = [f"{count} {what}" for what, count in counts.items() if count]
+        said = ", ".join(parts) or "all there, as git says, healthy"
+        said += f"; but {many(len(unread), 'part')} of git could not be read" if unread else ""
         shown = [
             line(
                 (f"{many(compared, 'object')} of {console.pins(loaded.graph.pins)}", "bold"),
                 f" in {found.context}: {said}",
             )
         ]
+        shown += [line((f"{'unread':9} ", "red"), f"{d.where}: {d.code}: {d.cause}") for d in unread]
         limit = None if detail else 3 * _SHOWN
         for d in differences[:limit]:
             more = f" {d.path}: {d.found} instead of {d.wanted}" if d.what == "different" else f" {d.found}"

@@ -45,9 +45,13 @@ class Result(Struct, frozen=True):
     @property
     def passed(self) -> bool:
         """Whether everything of git is there, healthy and as git says; never when a part of git could not be read."""
-        drift = any(difference.what != "extra" for difference in self.differences)
-        unread = any(check.check == UNREAD for check in self.checks)
-        return bool(self.outcome and self.outcome.passed and self.compared and not drift and not unread)
+        unread = [check for check in self.checks if check.check == UNREAD]
+        return bool(self.outcome and self.outcome.passed and agrees(self.compared, self.differences, unread))
+
+
+def agrees(compared: int, differences: Sequence[Differs], unread: Sequence[object]) -> bool:
+    """Return whether a cluster is as git says: objects were compared, none differs, and no part of git was `unread`."""
+    return bool(compared) and not unread and all(difference.what == "extra" for difference in differences)
 
 
 def reasons(steps: Sequence[PlannedStep], failures: Sequence[Failed], result: Result, most: int = 3) -> str:
