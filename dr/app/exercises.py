@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -24,6 +22,7 @@ from dr.adapters.probing import Prober
 from dr.adapters.store import EventLog, SystemClock, new_run
 from dr.app import experiments
 from dr.app.clusters import Binaries, bring_up
+from dr.app.command import command
 from dr.app.deadman import DeadMan, Watch
 from dr.app.finish import Finished, write
 from dr.app.notices import Messenger
@@ -280,7 +279,7 @@ def _began(run: str, known: Target, ready: Prepared, recorder: Recorder) -> Bega
         recorder.at,
         time=recorder.clock.now(),
         run=run,
-        command=shlex.join(["dr", *sys.argv[1:]]),
+        command=command(),
         nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=known,

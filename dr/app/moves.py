@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from msgspec import Struct
 
 from dr.adapters.git import last_changes
 from dr.adapters.kube import Access, Kube
+from dr.app.command import command
 from dr.app.reading import Loaded
 from dr.core import gameday as gamedays
 from dr.core.errors import LockError
@@ -115,7 +114,7 @@ def opening(ready: Ready, clusters: Clusters, run_id: str, recorder: Recorder) -
         0.0,
         time=recorder.clock.now(),
         run=run_id,
-        command=shlex.join(["dr", *sys.argv[1:]]),
+        command=command(),
         nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=clusters.will,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
@@ -22,6 +20,7 @@ from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_ru
 from dr.app import finish
 from dr.app.answer import Answer
 from dr.app.clusters import binaries, bring_up
+from dr.app.command import command
 from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.core.errors import DrError, LockError, StoreError, UsageError
@@ -93,7 +92,7 @@ def _began(
         0.0,
         time=clock.now(),
         run=run_id,
-        command=shlex.join(["dr", *sys.argv[1:]]),
+        command=command(),
         nonce=token_hex(4),
         dr=version("dr-gameday"),
         target=found,

@@ -87,6 +87,10 @@ def test_a_repo_that_could_not_be_read_whole_is_never_verified(cluster: Memory, 
 # What breaks a run off.
 
 
+def refused(body: Body, _: int) -> None:
+    raise ApiError("spec: Invalid value", status=422)
+
+
 def lost(cluster: Memory) -> None:
     """Have another run take the cluster away once something was applied."""
 
@@ -129,6 +133,24 @@ def test_a_full_disk_is_what_the_run_ends_with(
     assert result.exit_code == 3
     assert "No space left on device" in result.stderr
     assert not any(isinstance(event, Ended) for event in events(run_of(tmp_path)))
+
+
+# Secrets.
+
+
+def test_the_password_of_a_repos_url_is_in_no_record_of_a_run(
+    cluster: Memory, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://ada:hunter2@git.example/platform.git@v1"
+    monkeypatch.setattr("sys.argv", ["dr", "restore", url, "--to", CONTEXT])
+    cluster.faults = refused
+    result = restore(repo)
+    assert result.exit_code == 1
+    assert "dr restore" in (run_of(tmp_path) / "report.json").read_text()
+    assert "hunter2" not in result.output
+    for file in run_of(tmp_path).iterdir():
+        assert b"hunter2" not in file.read_bytes(), file.name
+        assert b"ada:" not in file.read_bytes(), file.name
 
 
 # The question for the cluster's name.
