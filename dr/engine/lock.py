@@ -234,8 +234,8 @@ class _Guarded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cluster, name)
 
-    async def apply(self, body: Body, *, manager: str, dry_run: bool = False) -> tuple[Body, bool]:
+    async def apply(self, *what: Any, **how: Any) -> Any:
         if self._hold.stale:
             cause = f"the hold on the cluster was not renewed for {_SECONDS} s; nothing is applied until it is"
             raise ApiError(cause, reason="Stale", heals=True)
-        return await self._cluster.apply(body, manager=manager, dry_run=dry_run)
+        return await self._cluster.apply(*what, **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
-from dr.adapters.kube import Access, Kube, contexts, from_kubeconfig
+from dr.adapters.kube import Access, Kube, contexts, from_kubeconfig, kubeconfig
 from dr.core.errors import ApiError, UsageError
 from dr.core.events import Operation
 from dr.core.model import Ref
+from dr.local.pki import Authority
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DISCOVERY = {
@@ -356,3 +359,147 @@ def test_an_apply_says_whether_it_changed_anything_by_the_servers_own_clock(
             return (await kube.apply(config("c"), manager="dr"))[1]
 
     assert asyncio.run(go()) is operation
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: [",
+        "- a\n- b\n",
+        "just text",
+        "",
+        "clusters: 1\ncontexts: 2\n",
+        "contexts: [1]\nclusters: []\nusers: []\n",
+        "\0",
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_no_traceback(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(content)
+    assert contexts(file) == ()
+    with pytest.raises(UsageError, match='the context "a" cannot be used: '):
+        from_kubeconfig("a", file)
+
+
+@pytest.mark.parametrize("content", ["", "no certificate", None])
+def test_a_ca_that_is_none_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+
+    async def go() -> None:
+        async with Kube(Access("prod", "https://127.0.0.1:1", str(file))):
+            pass
+
+    with pytest.raises(UsageError, match="context 'prod' cannot be used") as caught:
+        asyncio.run(go())
+    assert str(file) in caught.value.remedy
+
+
+def written(folder: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Path:
+    """Write a kubeconfig with the context "a"."""
+    file = folder / "config"
+    body = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+    }
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **body}))
+    return file
+
+
+PLUGIN = """#!/bin/sh
+echo run >> "$0.runs"
+printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t%s"}}' \\
+  "$(wc -l < "$0.runs" | tr -d ' ')"
+"""
+
+
+def plugin(folder: Path) -> tuple[dict[str, Any], Callable[[], int]]:
+    """Return a user whose plugin gives another token each time, and what counts how often it was asked."""
+    program = folder / "plugin"
+    program.write_text(PLUGIN)
+    program.chmod(0o700)
+    exec_ = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "interactiveMode": "Never"}
+    return {"exec": exec_}, lambda: len((folder / "plugin.runs").read_text().splitlines())
+
+
+def test_a_restore_outlives_the_token_of_a_clouds_plugin(tmp_path: Path) -> None:
+    taken, asked = {"Bearer t1"}, 0
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if request.headers.get("Authorization") not in taken:
+            return web.json_response({"message": "Unauthorized"}, status=401)
+        return web.json_response(config("x"))
+
+    async def go() -> None:
+        user, runs = plugin(tmp_path)
+        async with serving(get=get) as plain:
+            access = from_kubeconfig("a", written(tmp_path, {"server": plain.access.server}, user))
+            async with Kube(access) as kube:
+                await kube.call("GET", "/version")
+                taken.clear()
+                taken.add("Bearer t2")
+                await asyncio.gather(*(kube.call("GET", "/version") for _ in range(20)))
+                assert runs() == 2, "one plugin was asked for all that was refused"
+            async with Kube(access) as another:
+                before = asked
+                await another.call("GET", "/version")
+                assert asked == before + 1, "what is known to have expired is not shown again"
+            taken.clear()
+            async with Kube(access) as kube:
+                with pytest.raises(ApiError) as caught:
+                    await kube.call("GET", "/version")
+                assert caught.value.status == 401, "a user who may not come in is not asked about for ever"
+
+    asyncio.run(go())
+
+
+def test_a_cluster_behind_a_proxy_is_reached_through_it(tmp_path: Path) -> None:
+    async def get(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"gitVersion": f"through the proxy to {request.url.host}"})
+
+    async def go() -> str:
+        async with serving(get=get) as proxy:
+            cluster = {"server": "http://api.prod.invalid", "proxy-url": proxy.access.server}
+            async with Kube(from_kubeconfig("a", written(tmp_path, cluster, {"token": "t"}))) as kube:
+                return await kube.version()
+
+    assert asyncio.run(go()) == "through the proxy to api.prod.invalid"
+
+
+def test_a_certificate_for_another_name_is_taken_where_the_kubeconfig_says_so(tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path, "test").issue("api", hosts=("api.prod.internal",)).write(tmp_path, "api")
+
+    async def get(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"gitVersion": "v1.37.2"})
+
+    async def go(**more: str) -> str:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        app = web.Application()
+        app.router.add_get("/version", get)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        server = f"https://127.0.0.1:{runner.addresses[0][1]}"
+        cluster = {"server": server, "certificate-authority": str(tmp_path / "ca.crt"), **more}
+        try:
+            async with Kube(from_kubeconfig("a", written(tmp_path, cluster, {"token": "t"}))) as kube:
+                return await kube.version()
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(go(**{"tls-server-name": "api.prod.internal"})) == "v1.37.2"
+    with pytest.raises(ApiError, match="cannot be reached"):
+        asyncio.run(go())
+
+
+def test_a_kubeconfig_for_another_process_leads_the_same_way(tmp_path: Path) -> None:
+    cluster = {"server": "https://10.1.2.3:6443", "proxy-url": "http://proxy:3128", "tls-server-name": "api.internal"}
+    access = from_kubeconfig("a", written(tmp_path, cluster, {"token": "t"}))
+    other = tmp_path / "other"
+    other.write_bytes(kubeconfig(access))
+    assert replace(from_kubeconfig("a", other), source=access.source) == access

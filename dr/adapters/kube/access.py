@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -16,13 +16,15 @@ from dr.core.errors import UsageError
 
 IN_CLUSTER = "in-cluster"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_RENEWED: dict[tuple[str, str], str] = {}  # tokens that took the place of an access' own, by its context and source
 
 
 class Access(Struct, frozen=True):
     """An API server's address, the CA that it must show, and who calls. Never printed: it holds credentials.
 
     `ca`, `certificate` and `key` are paths of PEM files; `token` is a bearer token, `token_file` one that is read for
-    each request, because it is renewed there.
+    each request, because it is renewed there. `source` is the kubeconfig that gives another token when this one has
+    expired; `proxy` a URL to go through, `tls_name` the name that the server's certificate is for, if not its address.
     """
 
     context: str
@@ -33,26 +35,47 @@ class Access(Struct, frozen=True):
     token: str = ""
     insecure: bool = False
     token_file: str = ""
+    source: str = ""
+    proxy: str = ""
+    tls_name: str = ""
 
     def __repr__(self) -> str:
         """Name the context and server only."""
         return f"Access({self.context!r}, {self.server!r})"
 
     def tls(self) -> ssl.SSLContext | bool:
-        """Return the TLS settings; False for plain HTTP."""
+        """Return the TLS settings; False for plain HTTP. Raises UsageError for a CA or certificate that is none."""
         if self.server.startswith("http://"):
             return False
-        context = ssl.create_default_context(cafile=self.ca or None)
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key or None)
+        except OSError as error:  # an SSLError is one
+            files = ", ".join(filter(None, (self.ca, self.certificate, self.key)))
+            cause = f"the CA or certificate of context {self.context!r} cannot be used: {error.strerror or error}"
+            raise UsageError(cause, f"these must be PEM files that can be read: {files}") from None
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if self.certificate:
-            context.load_cert_chain(self.certificate, self.key or None)
         return context
 
     def bearer(self) -> str:
         """Return the token to show now, "" for none."""
-        return Path(self.token_file).read_text().strip() if self.token_file else self.token
+        if self.token_file:
+            return Path(self.token_file).read_text().strip()
+        return _RENEWED.get((self.context, self.source), self.token)
+
+    def renewed(self) -> str:
+        """Return a token from the kubeconfig read anew, which runs a plugin again; "" where that gives none."""
+        if not self.source:
+            return ""
+        try:
+            token = from_kubeconfig(self.context, Path(self.source)).token
+        except UsageError:
+            return ""
+        _RENEWED[self.context, self.source] = token
+        return token
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the CA file; that of the address where the system's CAs are used."""
@@ -63,11 +86,13 @@ class Access(Struct, frozen=True):
 def kubeconfig(access: Access) -> bytes:
     """Return a kubeconfig with this one access as its only context, for a client of another process."""
     user = {"client-certificate": access.certificate, "client-key": access.key}
-    user |= {"token": access.token, "tokenFile": access.token_file}
+    user |= {"token": "" if access.token_file else access.bearer(), "tokenFile": access.token_file}
     cluster = {
         "server": access.server,
         "certificate-authority": access.ca,
         "insecure-skip-tls-verify": access.insecure,
+        "proxy-url": access.proxy,
+        "tls-server-name": access.tls_name,
     }
     return msgspec.json.encode(
         {
@@ -92,13 +117,13 @@ def in_cluster(environ: Mapping[str, str], folder: Path = _ACCOUNT) -> Access | 
 
 
 def contexts(path: Path | None = None) -> tuple[str, ...]:
-    """Return the names of the contexts of a kubeconfig (default: as kubectl finds it); none where there is no file."""
+    """Return the names of the contexts of a kubeconfig (default: as kubectl finds it); none where it cannot be read."""
     config = _loader()
     try:
         found, _ = config.list_kube_config_contexts(_files(path))
-    except config.ConfigException:
+        return tuple(sorted(context["name"] for context in found))
+    except Exception:  # noqa: BLE001 - the client falls over a file of another shape in many ways
         return ()
-    return tuple(sorted(context["name"] for context in found))
 
 
 def from_kubeconfig(context: str, path: Path | None = None) -> Access:
@@ -108,13 +133,15 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
     """
     from kubernetes import client  # noqa: PLC0415 - half a second, paid by those who need it
 
-    config, settings = _loader(), client.Configuration()
+    config, settings = _loader(), cast("Any", client.Configuration())
+    settings.proxy = None  # not the environment's: like the address, it is the kubeconfig's to say
     try:
         config.load_kube_config(_files(path), context, settings, persist_config=False)
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001 - as above
         known = contexts(path)
         there = f"the kubeconfig has {', '.join(known)}" if known else "there is no kubeconfig, or it has no contexts"
-        raise UsageError(f'the context "{context}" cannot be used: {error}', there) from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f'the context "{context}" cannot be used: {said}', there) from None
     keys = settings.api_key or {}
     token = keys.get("BearerToken") or keys.get("authorization") or ""
     return Access(
@@ -125,6 +152,9 @@ def from_kubeconfig(context: str, path: Path | None = None) -> Access:
         settings.key_file or "",
         token.removeprefix("Bearer "),
         not settings.verify_ssl,
+        source=_files(path) or config.KUBE_CONFIG_DEFAULT_LOCATION,
+        proxy=settings.proxy or "",
+        tls_name=settings.tls_server_name or "",
     )
 
 

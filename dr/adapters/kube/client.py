@@ -15,6 +15,7 @@ import msgspec
 
 from dr.adapters.kube.access import Access
 from dr.adapters.kube.answers import forgotten, operation, refused, unreachable
+from dr.adapters.kube.login import Login
 from dr.core.body import items, mapping, text
 from dr.core.errors import ApiError
 from dr.core.events import Operation, Target
@@ -52,7 +53,13 @@ class Kube:
         headers = {"User-Agent": "dr"}
         tls = self.access.tls() if self._tls is None else self._tls
         connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=60)
-        self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=self._timeout)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=headers,
+            timeout=self._timeout,
+            proxy=self.access.proxy or None,
+            middlewares=(Login(self.access),),
+        )
         return self
 
     async def __aexit__(
