@@ -95,6 +95,17 @@ def head(folder: Path) -> str:
         raise StoreError(f"{path} cannot be read: {error.strerror}", "give the folder of a run") from None
 
 
+def put(path: Path, content: bytes) -> None:
+    """Write a file that is made from a run's events; raises StoreError, which is no word about the run itself."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}; the run's events are kept",
+            f"make room; dr report show {path.parent} tells from them how it went",
+        ) from None
+
+
 class SystemClock:
     """The machine's clock."""
 

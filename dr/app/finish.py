@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from dr.adapters import history
-from dr.adapters.store import events, head
+from dr.adapters.store import events, head, put
 from dr.core.history import Row, row
 from dr.core.move import Move, judged, move
 from dr.core.recovery import Recovery, recovery
@@ -42,7 +42,7 @@ def write(folder: Path, *, record: bool = True) -> Finished:
     earlier = history.rows(folder.parent, found.row.scenario)
     rows = (*(r for r in earlier if r.run != found.row.run), found.row)
     for name, content in written(found.timeline, found.recovery, rows, found.move).items():
-        (folder / name).write_bytes(content)
+        put(folder / name, content)
     if record:
         history.add(folder.parent, found.row)
     return found

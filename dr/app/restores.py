@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dr.adapters.kube import Access, Kube
-from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run
+from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run, put
 from dr.app import finish
 from dr.app.answer import Answer
 from dr.app.clusters import binaries, bring_up
@@ -243,7 +243,7 @@ def _run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] =
     timelines = (timeline, *others)
     content = run_data(timeline)
     if others:
-        (folder / "report.md").write_bytes(markdown(timelines))
+        put(folder / "report.md", markdown(timelines))
     if form == "json":
         return Answer(content=content, exit_code=code)
     if form == "junit":

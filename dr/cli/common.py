@@ -80,6 +80,9 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
         except DrError as error:
             click.echo(f"dr: {error.cause}" + (f"\n    {error.remedy}" if error.remedy else ""), err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            click.echo(f"dr: {error.filename or 'this machine'}: {error.strerror or error}", err=True)
+            sys.exit(DrError.exit_code)
         except KeyboardInterrupt:
             click.echo("dr: interrupted; what was begun is written down and cleaned up", err=True)
             sys.exit(130)

@@ -124,13 +124,14 @@ async def up(
     folder = home(state, name)
     if not 1 <= nodes <= 1000:
         raise UsageError(f"{nodes} nodes are not possible", "from 1 to 1000")
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise UsageError(
-            f'there is a cluster "{name}" already', f"dr cluster down {name} removes it; another name makes another"
-        ) from None
+    except OSError as error:
+        if folder.is_dir():
+            remedy = f"dr cluster down {name} removes it; another name makes another"
+            raise UsageError(f'there is a cluster "{name}" already', remedy) from None
+        raise _unwritable(folder, error) from None
     sockets = folder if len(str(folder)) < _SOCKET_PATH else Path(tempfile.mkdtemp(prefix="dr-"))
     layout = Layout(folder, sockets, _free_port())
     record = Record(name, version, layout.server, datetime.now(UTC).isoformat(timespec="seconds"), nodes, str(sockets))
@@ -147,11 +148,19 @@ async def up(
         tails = _tails(folder)
         if supervisor:
             Cluster(record, folder, supervisor).down()
-        shutil.rmtree(folder, ignore_errors=True)
+        for left_over in (folder, sockets):
+            shutil.rmtree(left_over, ignore_errors=True)
         if isinstance(error, TimeoutError):
             raise ToolError(f"the cluster did not come up in {_UP_SECONDS:.0f} s", tails) from None
+        if isinstance(error, OSError):
+            raise _unwritable(folder, error) from None
         raise
     return cluster
+
+
+def _unwritable(folder: Path, error: OSError) -> ToolError:
+    cause = f"{error.filename or folder} cannot be written: {error.strerror or error}"
+    return ToolError(cause, "make room there, or have DR_STATE_DIR name another folder")
 
 
 def _supervise(folder: Path) -> subprocess.Popen[bytes]:
@@ -283,7 +292,10 @@ def _ours(pid: int, folder: Path) -> bool:
 
 
 def remove(state: Path, name: str) -> None:
-    """Take a cluster down, or clear away what a crash left of it; raises UsageError for what is no name, NotFound."""
+    """Take a cluster down, or clear away what a crash left of it.
+
+    Raises UsageError for what is no name, NotFound, ToolError where the folder stays.
+    """
     folder = home(state, name)
     if not folder.is_dir():
         find(state, name)
@@ -299,6 +311,8 @@ def remove(state: Path, name: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if record and record.sockets != str(folder):
         shutil.rmtree(record.sockets, ignore_errors=True)
+    if folder.exists():
+        raise ToolError(f"{folder} cannot be removed", "its processes are ended; remove it as its owner")
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -133,6 +135,20 @@ def test_a_full_disk_is_what_the_run_ends_with(
     assert result.exit_code == 3
     assert "No space left on device" in result.stderr
     assert not any(isinstance(event, Ended) for event in events(run_of(tmp_path)))
+
+
+def test_reports_that_cannot_be_written_are_not_taken_for_a_restore_that_failed(
+    cluster: Memory, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = restore(repo)
+    assert result.exit_code == 3
+    assert "cannot be written: No space left on device; the run's events are kept" in result.stderr
+    (ended,) = [event for event in events(run_of(tmp_path)) if isinstance(event, Ended)]
+    assert ended.outcome == "passed"
 
 
 # Secrets.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import msgspec
 import pytest
 
 from dr.adapters.kube import Access, Kube
-from dr.core.errors import ApiError, NotFound, UsageError
+from dr.core.errors import ApiError, NotFound, ToolError, UsageError
 from dr.core.model import Ref
 from dr.core.simulated import Simulation
 from dr.local import cluster
@@ -225,6 +226,35 @@ def test_what_is_no_name_takes_no_folder_away(tmp_path: Path, name: str, act: Ca
         act(tmp_path / "state", name.format(victim=victim))
     assert (victim / "precious").exists()
     assert (other / "precious").exists()
+
+
+def up(state: Path) -> None:
+    asyncio.run(cluster.up("one", state, {}, version="v"))
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ToolError, match="file/clusters cannot be written: Not a directory") as caught:
+        up(tmp_path / "file")
+    assert "DR_STATE_DIR" in caught.value.remedy
+
+
+def test_a_full_disk_leaves_no_half_made_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "apiserver.key")
+
+    monkeypatch.setattr(cluster, "prepare", full)
+    with pytest.raises(ToolError, match=r"apiserver\.key cannot be written: No space left on device"):
+        up(tmp_path)
+    assert not list((tmp_path / "clusters").iterdir())
+
+
+def test_a_folder_that_stays_is_not_said_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "clusters" / "one"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    with pytest.raises(ToolError, match="one cannot be removed"):
+        cluster.remove(tmp_path, "one")
 
 
 def test_stand_ins_refuse_a_cluster_that_is_not_embedded(tmp_path: Path) -> None:
