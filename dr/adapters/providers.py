@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from dr.core.errors import ToolError, UsageError
+from dr.core.errors import NotFound, ToolError, UsageError
 
 _SECONDS = 300
 
@@ -49,19 +49,23 @@ CONTRACTS = {
 }
 
 
-def kubeconfig(provider: str, name: str) -> tuple[str, str]:
-    """Return the context's name and the kubeconfig of a cluster of kind or k3d, making it when it is not there.
+def kubeconfig(provider: str, name: str, *, create: bool = False) -> tuple[str, str]:
+    """Return the context's name and the kubeconfig of a cluster of kind or k3d; `create` makes one that is not there.
 
-    Raises UsageError when the command is not installed or the name is empty, ToolError when it fails.
+    Raises NotFound when it is not there, UsageError when the command is not installed or the name is empty, ToolError
+    when it fails.
     """
     contract = CONTRACTS[provider]
     if not name:
         raise UsageError(f"{provider}: names no cluster", f"give --to {provider}:NAME")
     try:
-        there = name in contract.names(_ask(provider, contract.listing, name))
+        there = contract.names(_ask(provider, contract.listing, name))
     except (ValueError, KeyError, TypeError) as error:
         raise ToolError(f"{provider} lists its clusters in a way that dr does not know: {error}", "update dr") from None
-    if not there:
+    if name not in there and not create:
+        known = f"there are {', '.join(there)}; " if there else ""
+        raise NotFound(f'{provider} has no cluster "{name}"', f"{known}dr restore REPO --to {provider}:{name} makes it")
+    if name not in there:
         _ask(provider, contract.create, name)
     return contract.context.format(name), _ask(provider, contract.kubeconfig, name)
 

@@ -23,12 +23,12 @@ def state_folder() -> Path:
     return Path(base).absolute() / "dr"
 
 
-def target(name: str) -> Access:
+def target(name: str, *, create: bool = False) -> Access:
     """Return the access to the cluster that `--to` names.
 
     `local:NAME` (or its context `dr-NAME`) is an embedded cluster, `kind:NAME` and `k3d:NAME` one of theirs,
-    `in-cluster` in a pod the cluster that it runs in; anything else is a context of the kubeconfig. Raises UsageError,
-    NotFound, and ToolError where kind or k3d fails.
+    `in-cluster` in a pod the cluster that it runs in; anything else is a context of the kubeconfig. `create`: one of
+    kind or k3d that is not there is made. Raises UsageError, NotFound, and ToolError where kind or k3d fails.
     """
     provider, colon, rest = name.partition(":")
     if not name:
@@ -36,7 +36,7 @@ def target(name: str) -> Access:
     if colon and provider == "local":
         return _embedded(rest)
     if colon and provider in ("kind", "k3d"):
-        return _provided(provider, rest)
+        return _provided(provider, rest, create=create)
     if name.startswith(_EMBEDDED):
         try:
             return _embedded(name.removeprefix(_EMBEDDED))
@@ -55,11 +55,11 @@ def _embedded(name: str) -> Access:
     return cluster.access(folder, record)
 
 
-def _provided(provider: str, name: str) -> Access:
+def _provided(provider: str, name: str, *, create: bool) -> Access:
     from dr.adapters.kube import from_kubeconfig
     from dr.adapters.providers import kubeconfig
 
-    context, content = kubeconfig(provider, name)
+    context, content = kubeconfig(provider, name, create=create)
     with tempfile.TemporaryDirectory(prefix="dr-") as folder:  # 0700: it holds credentials
         file = Path(folder) / "kubeconfig"
         file.write_text(content)

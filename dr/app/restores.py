@@ -119,9 +119,10 @@ def restore(
     watching: Callable[[], AbstractContextManager[Watcher]],
 ) -> Answer:
     """Answer `dr restore`. `confirm` asks for the context's name; `watching` shows what happens."""
-    access = target(to)
     loaded = load(repos, **reading)
     assignment = assignment_of(loaded, options)
+    # Only a restore makes a cluster of kind or k3d: what is bound to a certain one is about one that is there.
+    access = target(to, create=not (dry or resume or options.lock))
 
     async def work() -> Answer:
         async with Kube(access) as cluster:
