@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -14,9 +15,10 @@ from typing import Self
 from dr.core.chained import FIRST, chained, digest
 from dr.core.chained import head as chained_head
 from dr.core.errors import LockError, NotFound, StoreError
-from dr.core.events import AnyEvent, Began, Ended, Event, decode, encode
+from dr.core.events import Announced, AnyEvent, Began, Ended, Event, Started, decode, encode
 
 EVENTS = "events.jsonl"
+_NAMED = 3
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -28,6 +30,7 @@ class EventLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / EVENTS
+        self._broken = ""
         try:
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -52,17 +55,22 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write an event; raises StoreError when it cannot be kept."""
+        if self._broken:
+            raise StoreError(f"{self.path} lacks a line already: nothing more is written", self._broken)
         line = chained(encode(event), self._prev)
+        left = line
         try:
-            written = os.write(self._file, line)
-            if written != len(line):
-                os.write(self._file, line[written:])
-            self._prev = digest(line)
+            while left:
+                left = left[os.write(self._file, left) :]
         except OSError as error:
+            # If room is made later, a line behind a torn one would make the whole log unreadable.
+            self._broken = "make room on the disk, then go on with --resume"
+            with suppress(OSError):
+                self._mend()
             raise StoreError(
-                f"{self.path} cannot be written: {error.strerror}; nothing more was sent to the cluster",
-                "make room on the disk, then go on with --resume",
+                f"{self.path} cannot be written: {error.strerror}; nothing more was sent to the cluster", self._broken
             ) from None
+        self._prev = digest(line)
 
     def __enter__(self) -> Self:
         return self
@@ -147,18 +155,45 @@ def folders(reports: Path) -> frozenset[str]:
         raise StoreError(f"{reports} cannot be read: {error.strerror}", "choose another with --reports") from None
 
 
-def interrupted(reports: Path, uid: str) -> tuple[Path, tuple[AnyEvent, ...]]:
-    """Return the newest run on the cluster `uid` that has not passed; raises NotFound."""
+def interrupted(reports: Path, uid: str, digest: str) -> tuple[Path, tuple[AnyEvent, ...]]:
+    """Return the newest restore of the plan `digest` into the cluster `uid` that has not passed since.
+
+    One that has sent something comes before one that was refused. Raises NotFound, naming the unfinished ones of
+    other plans.
+    """
+    idle: tuple[Path, tuple[AnyEvent, ...]] | None = None
+    over, others = set[str](), list[str]()
     for folder in sorted(reports.glob("*/"), reverse=True):
-        if not (folder / EVENTS).exists():
+        began = _opening(folder)
+        if began is None or began.target.uid != uid or began.digest in over:
             continue
         try:
             found = events(folder)
         except StoreError:
             continue
-        began = next((event for event in found if isinstance(event, Began)), None)
-        if began and began.target.uid == uid:
-            if any(isinstance(event, Ended) and event.outcome == "passed" for event in found):
-                break
+        if any(isinstance(event, Announced) for event in found):
+            continue  # a gameday or a move: they go on by themselves
+        if any(isinstance(event, Ended) and event.outcome == "passed" for event in found):
+            over.add(began.digest)
+        elif began.digest != digest:
+            others.append(folder.name)
+        elif any(isinstance(event, Started) for event in found):
             return folder, found
-    raise NotFound(f"{reports} holds no unfinished run on this cluster", "leave out --resume, or give --reports")
+        else:
+            idle = idle or (folder, found)
+    if idle:
+        return idle
+    remedy = "leave out --resume, or give --reports"
+    if others:
+        remedy += f"; of another commit or with other options there are {', '.join(others[:_NAMED])}: repeat theirs"
+    raise NotFound(f"{reports} holds no unfinished run of this plan on this cluster", remedy)
+
+
+def _opening(folder: Path) -> Began | None:
+    """Return how a run began, by the first line of its log; None where there is none."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            first = next(decode(iter([file.readline()])), None)
+    except (OSError, ValueError):
+        return None
+    return first if isinstance(first, Began) else None

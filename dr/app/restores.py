@@ -148,7 +148,7 @@ def restore(
         applied: Mapping[int, str] = {}
         elapsed = 0.0
         if resume:
-            folder, before = interrupted(options.reports, found.uid)
+            folder, before = interrupted(options.reports, found.uid, assignment.digest)
             applied = carried_over(before, found, assignment.digest)
             elapsed = _elapsed(before, clock)
         else:
