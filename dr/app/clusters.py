@@ -150,19 +150,20 @@ def logs(name: str, program: str, tail: int) -> Answer:
 
 
 def doctor(form: str) -> Answer:
-    """Answer `dr doctor`; exit code 0 unless a command can do nothing here."""
+    """Answer `dr doctor`; exit code 1 when a command lacks something that it needs here."""
     from dr.local.doctor import checks
 
     found = checks(cache.folder(), state_folder(), os.environ)
+    code = 1 if any(check.ok is False for check in found) else 0
     if form == "json":
-        return Answer(content=encode({"schema": 1, "checks": found}))
+        return Answer(content=encode({"schema": 1, "checks": found}), exit_code=code)
     rows = []
     for check in found:
         mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[check.ok]
         rows.append(line((f"{mark} ", style), (check.name, "bold"), f"  {check.found}"))
         if check.ok is False:
             rows.append(line((f"    {check.remedy} (for {', '.join(check.needed_for)})", "dim")))
-    return Answer(tuple(rows))
+    return Answer(tuple(rows), exit_code=code)
 
 
 def _named(name: str) -> cluster.Status:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @output("doctor")
 @answering
 def doctor(form: str) -> Answer:
-    """Show what this machine has and lacks for each command, and what to do about it."""
+    """Show what this machine has and lacks for each command, and what to do about it; exit code 1 if it lacks any."""
     from dr.app import clusters
 
     return clusters.doctor(form)

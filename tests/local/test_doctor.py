@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dr.cli import main
 from dr.local import doctor
 from dr.local.binaries import PROGRAMS, pinned
 from dr.local.cluster import Record
@@ -46,6 +48,23 @@ def named(checks: tuple[Check, ...], name: str) -> Check:
 def test_a_machine_that_has_everything_lacks_nothing() -> None:
     assert {check.name for check in judge(HEALTHY) if check.ok is not True} == {"network"}
     assert named(judge(HEALTHY), "network").found == "not asked: nothing needs it"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        (HEALTHY, 0),
+        (msgspec.structs.replace(HEALTHY, tools={**HEALTHY.tools, "git": Said(trouble="it fails")}), 1),
+        (msgspec.structs.replace(HEALTHY, clusters=(Remnant("old", ()),)), 1),
+    ],
+    ids=["nothing lacks", "git lacks", "left over"],
+)
+def test_a_pipeline_learns_by_the_exit_code_whether_anything_lacks(
+    facts: Facts, code: int, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "gather", lambda *_: facts)
+    assert CliRunner().invoke(main, ["doctor", "-o", form]).exit_code == code
 
 
 @pytest.mark.parametrize(
