@@ -133,7 +133,8 @@ async def up(
             raise UsageError(f'there is a cluster "{name}" already', remedy) from None
         raise _unwritable(folder, error) from None
     sockets = folder if len(str(folder)) < _SOCKET_PATH else Path(tempfile.mkdtemp(prefix="dr-"))
-    layout = Layout(folder, sockets, _free_port())
+    port = _reserved_port()
+    layout = Layout(folder, sockets, port.getsockname()[1])
     record = Record(name, version, layout.server, datetime.now(UTC).isoformat(timespec="seconds"), nodes, str(sockets))
     supervisor: subprocess.Popen[bytes] | None = None
     try:
@@ -141,7 +142,7 @@ async def up(
         shutil.copy(Path(__file__).with_name("nodes.yaml"), folder / "config" / "nodes.yaml")
         (folder / "programs.json").write_text(json.dumps(programs(layout, binaries)))
         (folder / "cluster.json").write_bytes(msgspec.json.encode(record))
-        supervisor = _supervise(folder)
+        supervisor = _supervise(folder, port)
         cluster = Cluster(record, folder, supervisor)
         await asyncio.wait_for(_come_up(cluster, nodes, report), _UP_SECONDS)
     except BaseException as error:
@@ -155,6 +156,8 @@ async def up(
         if isinstance(error, OSError):
             raise _unwritable(folder, error) from None
         raise
+    finally:
+        port.close()
     return cluster
 
 
@@ -163,7 +166,8 @@ def _unwritable(folder: Path, error: OSError) -> ToolError:
     return ToolError(cause, "make room there, or have DR_STATE_DIR name another folder")
 
 
-def _supervise(folder: Path) -> subprocess.Popen[bytes]:
+def _supervise(folder: Path, port: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the supervisor; it inherits the port's reservation, and so holds it for as long as the cluster lives."""
     with (folder / "logs" / "supervisor.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "dr.local.supervisor", str(folder)],
@@ -171,6 +175,7 @@ def _supervise(folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=(port.fileno(),),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
 
@@ -322,11 +327,15 @@ def _signal(pid: int, number: signal.Signals) -> None:
         return
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _reserved_port() -> socket.socket:
+    """Return a socket that keeps a port of loopback from everybody else, for an API server that shares it.
+
+    It never listens, so all connections are the API server's, and while that is away there are none.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 def _tails(folder: Path) -> str:

@@ -122,6 +122,7 @@ def programs(layout: Layout, binaries: Mapping[str, Path]) -> list[dict[str, Any
                 f"--bind-address={_LOOPBACK}",
                 f"--advertise-address={_LOOPBACK}",
                 f"--secure-port={layout.port}",
+                "--permit-port-sharing=true",  # with the supervisor, which keeps it from others while this restarts
                 "--endpoint-reconciler-type=none",
                 "--service-cluster-ip-range=10.96.0.0/12",
                 "--authorization-mode=RBAC",

@@ -275,11 +275,54 @@ def test_a_long_path_does_not_break_its_sockets(tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_port_that_was_given_back_is_free(made: cluster.Cluster) -> None:
+def refuses(host: str, port: int, seconds: float = 10) -> bool:
+    """Return whether nobody takes connections there, at the latest once a killed process has ended wholly."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((host, port), timeout=2).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_nobody_takes_the_port_of_an_api_server_that_is_away_for_a_moment(made: cluster.Cluster) -> None:
+    host, port = made.record.server.removeprefix("https://").split(":")
+    hold = made.folder / "hold-kube-apiserver"
+    hold.touch()
+    try:
+        number = pids(made.folder)["kube-apiserver"]
+        os.kill(number, signal.SIGKILL)
+        assert gone([number])
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                stranger.bind((host, int(port)))
+        assert refuses(host, int(port)), "the reservation takes connections itself"
+    finally:
+        hold.unlink()
+
+    async def answers() -> None:
+        async with Kube(made.access) as kube:
+            while True:
+                try:
+                    await kube.call("GET", "/readyz", headers={"Accept": "*/*"})
+                    break
+                except ApiError:
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(answers(), 30))
+
+
+def test_a_port_is_kept_from_its_choice_on_and_free_once_given_back(made: cluster.Cluster) -> None:
+    with cluster._reserved_port() as reserved:
+        place = reserved.getsockname()
+        assert str(place[1]) not in made.access.server
+        with socket.socket() as stranger, pytest.raises(OSError, match="Address already in use"):
+            stranger.bind(place)
     with socket.socket() as probe:
-        port = cluster._free_port()
-        probe.bind(("127.0.0.1", port))
-        assert str(port) not in made.access.server
+        probe.bind(place)
 
 
 def pod(name: str, **spec: object) -> dict[str, object]:
