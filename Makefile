@@ -16,7 +16,7 @@ READY := .venv/.ready-$(VERSION)
 export DEBIAN_FRONTEND = noninteractive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint format bench fuzz docs clean setup chromium programs
+.PHONY: help demo test lint format bench fuzz docs clean setup machine programs
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ demo: $(READY) ## rehearse a sample platform, then remove a whole cluster and ki
 	$(BIN)/dr gameday run experiments/gamedays/pod-kill.yaml --reports build/demo/reports
 	$(BIN)/dr gameday run experiments/gamedays/whole-cluster.yaml --reports build/demo/reports
 
-test: $(READY) chromium programs ## all tests; PYTHON=python3.12 chooses the interpreter
+test: $(READY) machine programs ## all tests; PYTHON=python3.12 chooses the interpreter
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 programs: $(READY)
@@ -83,11 +83,16 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install -e '.[dev]'
 	@touch $@
 
-# The tests of the HTML need a browser. Where none can be installed they are skipped, and say so.
-chromium:
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing Chromium for the tests of the HTML: a minute or two, once"; \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } \
-	  || echo "Chromium could not be installed: the tests that need it will be skipped"; \
-	else echo "No Chromium here: the tests that need it will be skipped"; fi
+# The tests of the HTML need a browser, those of data a PostgreSQL, those of timers systemd's own checker. Where one
+# cannot be installed they are skipped, and say so; in CI they fail.
+machine:
+	@need() { package=$$1 whose=$$2; shift 2; \
+	  for program in "$$@"; do command -v "$$program" >/dev/null && return; done; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing $$package for the tests of $$whose: a minute or two, once"; \
+	    { apt-get update -q && apt-get install -y -q --no-install-recommends "$$package"; } && return; \
+	  fi; \
+	  echo "No $$package here: the tests of $$whose will be skipped; in CI they fail"; }; \
+	need chromium "the HTML" chromium chromium-browser google-chrome; \
+	need postgresql "data that moves" initdb /usr/lib/postgresql/*/bin/initdb; \
+	need systemd "timers" systemd-analyze

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
+from tests.lacking import lacking
 
 USER, PASSWORD = "postgres", "p@ss/w:rd '%ä"  # whoever takes a URL apart must get this right
 
@@ -73,7 +73,7 @@ def _missing() -> str:
 def serve(wal_level: str = "logical") -> Iterator[Postgres]:
     """Start a server, wait until it answers, and end it; skips the test where PostgreSQL is not installed."""
     if why := _missing():
-        pytest.skip(why)
+        lacking(why)
     root = os.geteuid() == 0
     # The last of these holds after a crash too: the server dies with who started it.
     become = ["setpriv", *((f"--reuid={USER}", f"--regid={USER}", "--init-groups") if root else ()), "--pdeathsig=KILL"]

@@ -23,6 +23,7 @@ from dr.core.errors import NotFound, RepoError, ToolError, UsageError
 from dr.core.model import Level
 from dr.core.source import Entry, Mode
 from dr.engine.ports import Snapshot
+from tests.lacking import lacking
 
 Run = Callable[..., str]
 LATIN1 = os.fsdecode(b"caf\xe9.yaml")
@@ -473,7 +474,7 @@ def test_a_url_is_cloned_once_refreshed_and_still_there_when_the_network_is_not(
 def web(tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serve the repo over http, with credentials in its URL."""
     if not Path(git(tmp_path, "--exec-path"), "git-remote-http").exists():
-        pytest.skip("this git has no http")
+        lacking("this git has no http")
     monkeypatch.setenv("no_proxy", "*")
     git(tmp_path, "clone", "--quiet", "--bare", str(repo), "web.git")
     git(tmp_path / "web.git", "update-server-info")

@@ -20,6 +20,7 @@ from dr.adapters.manifests import parse
 from dr.core.source import Parsed
 from tests import strategies
 from tests.adapters import yaml_rows as rows
+from tests.lacking import lacking
 
 # What we report although kubectl reads the file: it is most likely not meant.
 WARNED = {"duplicate-key", "duplicate-anchor", "merge-overrides", "not-utf-8"}
@@ -54,7 +55,7 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Callable[[_Files], Answ
 
     def ask(files: _Files) -> Answers:
         if not program:
-            pytest.skip("no kubectl beside Python or on PATH")
+            lacking("no kubectl beside Python or on PATH")
         folder = tmp_path_factory.mktemp("files")
         found: Answers = {}
         for number, (_, text, encoding) in enumerate(files):

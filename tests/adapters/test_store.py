@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dr.adapters.store import EVENTS, EventLog, events, interrupted, new_run
 from dr.core.errors import LockError, NotFound, StoreError
 from dr.core.events import Announced, Began, Ended, Ready, Resumed, Started, Target, decode, encode
+from tests.lacking import lacking
 
 
 def began(uid: str = "u", digest: str = "plan") -> Began:
@@ -72,7 +73,7 @@ def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_and_not_swallowed(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
+        lacking("this system has no /dev/full")
     (tmp_path / EVENTS).symlink_to("/dev/full")
     with pytest.raises(StoreError, match="No space left"), EventLog(tmp_path) as log:
         log.append(began())

@@ -15,6 +15,7 @@ import yaml
 from bench.flux_platform import flux_platform
 from bench.generate import objects
 from bench.release_history import release_manager
+from tests.lacking import lacking
 
 
 def _documents(folder: Path, pattern: str) -> list[dict[str, object]]:
@@ -34,7 +35,7 @@ def _kubectl() -> str:
     beside = Path(sys.executable).with_name("kubectl")
     found = str(beside) if beside.exists() else shutil.which("kubectl")
     if not found:
-        pytest.skip("no kubectl beside this Python or on PATH")
+        lacking("no kubectl beside this Python or on PATH")
     return found
 
 

@@ -27,6 +27,7 @@ from dr.cli import main
 from dr.core.calendar import cron
 from dr.core.timetable import Slotted
 from dr.report.timers import calendar
+from tests.lacking import lacking
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "schedules" / "pod-kill-weekly.yaml"
 PASSWORD = "hunter2-and-more"  # noqa: S105 - what must never be told
@@ -126,7 +127,7 @@ def test_a_file_that_is_wrong_says_all_of_it(tmp_path: Path) -> None:
 def analyze(*words: str) -> str:
     program = shutil.which("systemd-analyze")
     if program is None:
-        pytest.skip("no systemd-analyze here: the units are not verified")
+        lacking("no systemd-analyze here: the units are not verified")
     done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
