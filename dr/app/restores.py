@@ -1,9 +1,8 @@
-"""Answers `dr restore`, `dr rehearse` and `dr verify`."""
+"""Answers `dr restore` and `dr lock`, and what a rehearsal has in common with a restore."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
@@ -15,29 +14,26 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dr.adapters.kube import Access, Kube
-from dr.adapters.store import EventLog, SystemClock, events, interrupted, new_run, put
+from dr.adapters.kube import Kube
+from dr.adapters.store import EventLog, SystemClock, interrupted, new_run, put
 from dr.app import finish
 from dr.app.answer import Answer
-from dr.app.clusters import binaries, bring_up
 from dr.app.command import command
 from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.core.errors import DrError, LockError, StoreError, UsageError
-from dr.core.events import AnyEvent, Began, Checked, Ended, Entered, Event, Left, Phase, Resumed, Target
+from dr.core.events import AnyEvent, Began, Checked, Ended, Event, Resumed, Target
 from dr.core.model import Level
 from dr.core.plan import Plan
-from dr.core.rules.findings import INCOMPLETE
-from dr.core.timeline import Timeline, fold
-from dr.core.work import Assignment, assign, reordered, select
+from dr.core.timeline import Timeline
+from dr.core.work import Assignment, assign, select
 from dr.engine.dry_run import Answered, Would, dry_run
 from dr.engine.patient import patient
 from dr.engine.recorder import Recorder
 from dr.engine.restore import Settings
-from dr.engine.run import Result, agrees, carried_over, run
-from dr.engine.verify import summary, verify
+from dr.engine.run import Result, carried_over, run
 from dr.local.cluster import SIMULATED
-from dr.report import console, data
+from dr.report import data
 from dr.report.console import Line, line, many
 from dr.report.run_data import data as run_data
 from dr.report.run_junit import junit
@@ -62,13 +58,6 @@ class Options(Struct, frozen=True):
     reports: Path = Path("reports")
 
 
-class _Nowhere:
-    """A log that keeps nothing: for `dr verify`, which changes nothing."""
-
-    def append(self, event: Event) -> None:
-        """Forget an event."""
-
-
 def assignment_of(loaded: Loaded, options: Options | None = None) -> Assignment:
     """Return the steps of a restore; raises UsageError when there is none."""
     config, options = loaded.config, options or Options()
@@ -80,13 +69,15 @@ def assignment_of(loaded: Loaded, options: Options | None = None) -> Assignment:
     return select(done, options.only, options.start)
 
 
-def _settings(loaded: Loaded, options: Options) -> Settings:
+def settings_of(loaded: Loaded, options: Options) -> Settings:
+    """Return how the restore is led."""
     return Settings(concurrency=options.concurrency, timeout=options.timeout, rules=loaded.config.readiness)
 
 
-def _began(
+def beginning(
     run_id: str, found: Target, assignment: Assignment, loaded: Loaded, clock: SystemClock, order: str = "graph"
 ) -> Began:
+    """Return the first event of a run."""
     simulated = SIMULATED if found.embedded else ()
     return Began(
         0.0,
@@ -152,36 +143,36 @@ def restore(
             applied = carried_over(before, found, assignment.digest)
             elapsed = _elapsed(before, clock)
         else:
-            folder = new_run(options.reports, f"{_name(loaded)}-{found.context}")
-        began = _began(folder.name, found, assignment, loaded, clock)
+            folder = new_run(options.reports, f"{name_of(loaded)}-{found.context}")
+        began = beginning(folder.name, found, assignment, loaded, clock)
         if resume:
             began = replace(began, nonce=next(event.nonce for event in before if isinstance(event, Began)))
-        with _reported(folder), EventLog(folder) as log, watching() as watcher:
+        with reported(folder), EventLog(folder) as log, watching() as watcher:
             recorder = Recorder(log, clock, [watcher], elapsed)
             if resume:
                 watcher(began)
                 recorder.emit(Resumed(recorder.at, time=clock.now()))
             else:
                 recorder.emit(began)
-            result = await _ended(
+            result = await ended(
                 run(
                     cluster,
                     began,
                     assignment,
                     loaded.graph,
                     recorder,
-                    _settings(loaded, options),
+                    settings_of(loaded, options),
                     applied=applied,
                     force=options.force,
                 ),
                 recorder,
             )
-        return _run_answer(folder, form, 0 if result.passed else 1, detail=detail)
+        return run_answer(folder, form, 0 if result.passed else 1, detail=detail)
 
     return asyncio.run(work())
 
 
-async def _ended(running: Awaitable[Result], recorder: Recorder) -> Result:
+async def ended(running: Awaitable[Result], recorder: Recorder) -> Result:
     """Await a run; what breaks it off is written down before it goes on its way."""
     try:
         return await running
@@ -197,7 +188,7 @@ async def _ended(running: Awaitable[Result], recorder: Recorder) -> Result:
 
 
 @contextmanager
-def _reported(folder: Path) -> Iterator[None]:
+def reported(folder: Path) -> Iterator[None]:
     """Write the reports of a run that an error broke off, too; the error counts more than what they lack."""
     try:
         yield
@@ -233,12 +224,13 @@ def lock(to: str, form: str) -> Answer:
     return Answer((line(lock_of(found)),))
 
 
-def _name(loaded: Loaded) -> str:
+def name_of(loaded: Loaded) -> str:
+    """Return what a run of these repos is called after."""
     pins = loaded.graph.pins
     return pins[0].name if pins else "repo"
 
 
-def _run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] = (), *, detail: bool) -> Answer:
+def run_answer(folder: Path, form: str, code: int, others: Sequence[Timeline] = (), *, detail: bool) -> Answer:
     """Write a run's reports beside its events, and answer with it."""
     timeline = finish.write(folder).timeline
     timelines = (timeline, *others)
@@ -306,130 +298,6 @@ def _dry_answer(
             shown.append(line(f"{'+' if answer.would is Would.CREATE else ' '} {answer.step.ref}"))
     shown.append(line("lock: ", (lock_of(found), "bold"), "  (dr restore … --lock refuses any other cluster)"))
     return Answer(tuple(shown), exit_code=code)
-
-
-def rehearse(
-    repos: Sequence[str],
-    form: str,
-    options: Options,
-    reading: Mapping[str, Any],
-    *,
-    nodes: int,
-    cluster_version: str,
-    keep: bool,
-    against: Sequence[str],
-    seed: int,
-    detail: bool,
-    say: Say,
-    watching: Callable[[], AbstractContextManager[Watcher]],
-) -> Answer:
-    """Answer `dr rehearse`: a full cold restore into a throw-away cluster, in the order of the graph and others."""
-    from dr.core.simulated import simulate
-
-    clock = SystemClock()
-    origin = clock.monotonic()
-    loaded = load(repos, **reading)
-    assignment = assignment_of(loaded, options)
-    config = loaded.config
-    programs = binaries(cluster_version, say)
-    simulation = simulate(
-        loaded.graph, loaded.source.resources, (*config.provided, *config.supply), config.startup, seed
-    )
-
-    async def one(order: str, watcher: Watcher, began_at: float) -> tuple[Path, Result]:
-        name = f"rehearsal-{os.getpid()}" + (f"-{order}" if order != "graph" else "")
-        done = reordered(assignment, order, loaded.plan.waves, [step.where for step in assignment.steps])
-        provisioning = clock.monotonic()
-        made = await bring_up(name, nodes, programs, say, simulation)
-        try:
-            async with Kube(made.access) as cluster:
-                found = await cluster.identity()
-                folder = new_run(
-                    options.reports, f"{_name(loaded)}-rehearsal" + (f"-{order}" if order != "graph" else "")
-                )
-                began = _began(folder.name, found, done, loaded, clock, order)
-                began = replace(began, simulated=(*began.simulated, *simulation.names))
-                with _reported(folder), EventLog(folder) as log:
-                    recorder = Recorder(log, clock, [watcher], clock.monotonic() - began_at)
-                    recorder.emit(began)
-                    recorder.emit(Entered(round(provisioning - began_at, 6), Phase.PROVISION))
-                    recorder.emit(Left(recorder.at, Phase.PROVISION))
-                    settings = _settings(loaded, options)
-                    if order == "kubectl":
-                        settings = replace(settings, concurrency=1, retries=False)
-                    result = await _ended(
-                        run(
-                            cluster, began, done, loaded.graph, recorder, settings, force=True, compare=order == "graph"
-                        ),
-                        recorder,
-                    )
-        finally:
-            if keep and order == "graph":
-                made.keep()
-                say(f"kept: dr cluster status {name}; dr cluster down {name}")
-            else:
-                await asyncio.to_thread(made.down)
-        return folder, result
-
-    async def work() -> Answer:
-        with watching() as watcher:
-            folder, result = await one("graph", watcher, origin)
-        others = []
-        for order in against:
-            say(f"the same in the order of {order}")
-            with watching() as watcher:
-                other, _ = await one(order, watcher, clock.monotonic())
-            others.append(fold(events(other)))
-        return _run_answer(folder, form, 0 if result.passed else 1, others, detail=detail)
-
-    return asyncio.run(work())
-
-
-def verified(
-    repos: Sequence[str], to: str, form: str, options: Options, reading: Mapping[str, Any], *, detail: bool
-) -> Answer:
-    """Answer `dr verify`: what of git is missing, different or unhealthy in a cluster, and what is extra."""
-    access: Access = target(to)
-    loaded = load(repos, **reading)
-    assignment = assignment_of(loaded, options)
-
-    async def work() -> Answer:
-        async with Kube(access) as cluster:
-            found = await patient(cluster).identity()
-            recorder = Recorder(_Nowhere(), SystemClock())
-            compared, differences = await verify(cluster, assignment, loaded.graph, recorder, loaded.config.readiness)
-        counts = summary(differences)
-        unread = [d for d in loaded.graph.diagnostics if d.code in INCOMPLETE]
-        code = 0 if agrees(compared, differences, unread) else 1
-        if form == "json":
-            content = {
-                "schema": 1,
-                "target": found,
-                "compared": compared,
-                "counts": counts,
-                "differences": differences,
-                "unread": [{"where": str(d.where), "code": d.code, "cause": d.cause} for d in unread],
-            }
-            return Answer(content=data.encode(content), exit_code=code)
-        parts = [f"{count} {what}" for what, count in counts.items() if count]
-        said = ", ".join(parts) or "all there, as git says, healthy"
-        said += f"; but {many(len(unread), 'part')} of git could not be read" if unread else ""
-        shown = [
-            line(
-                (f"{many(compared, 'object')} of {console.pins(loaded.graph.pins)}", "bold"),
-                f" in {found.context}: {said}",
-            )
-        ]
-        shown += [line((f"{'unread':9} ", "red"), f"{d.where}: {d.code}: {d.cause}") for d in unread]
-        limit = None if detail else 3 * _SHOWN
-        for d in differences[:limit]:
-            more = f" {d.path}: {d.found} instead of {d.wanted}" if d.what == "different" else f" {d.found}"
-            shown.append(line((f"{d.what:9} ", "yellow" if d.what == "extra" else "red"), f"{d.ref}{more}".rstrip()))
-        if limit and len(differences) > limit:
-            shown.append(line(f"… {len(differences) - limit} more with --detail"))
-        return Answer(tuple(shown), exit_code=code)
-
-    return asyncio.run(work())
 
 
 def silent() -> AbstractContextManager[Watcher]:

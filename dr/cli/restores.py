@@ -57,10 +57,10 @@ def restore(*, yes: bool, **arguments: Any) -> Answer:
 def rehearse(**arguments: Any) -> Answer:
     """Restore REPO into a fresh throw-away cluster, to see whether it comes back from nothing."""
     from dr import terminal
-    from dr.app import restores
+    from dr.app import rehearsals, restores
 
     watching = terminal.watching if arguments["form"] == "text" else restores.silent
-    return restores.rehearse(**gathered(arguments), say=terminal.say, watching=watching)
+    return rehearsals.rehearse(**gathered(arguments), say=terminal.say, watching=watching)
 
 
 @click.command(epilog=EPILOG)
@@ -72,6 +72,6 @@ def rehearse(**arguments: Any) -> Answer:
 @answering
 def verify(**arguments: Any) -> Answer:
     """Compare a cluster with REPO: what is missing, different, unhealthy, or extra."""
-    from dr.app import restores
+    from dr.app import verification
 
-    return restores.verified(**gathered(arguments))
+    return verification.verified(**gathered(arguments))

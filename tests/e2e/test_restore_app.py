@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from dr.adapters.store import EventLog, events
-from dr.app import restores
+from dr.app import restores, verification
 from dr.cli import main
 from dr.core.errors import ApiError, StoreError
 from dr.core.events import Applied, Ended, Event
@@ -41,8 +41,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
     found = Memory()
     monkeypatch.setenv("DR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(restores, "target", lambda name, **_: name)
-    monkeypatch.setattr(restores, "Kube", lambda _: found)
+    for module in (restores, verification):
+        monkeypatch.setattr(module, "target", lambda name, **_: name)
+        monkeypatch.setattr(module, "Kube", lambda _: found)
     return found
 
 
