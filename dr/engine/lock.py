@@ -107,9 +107,9 @@ class Hold:
         """Whether it may be another's by now: it was not renewed for as long as it lasts."""
         return self._clock.monotonic() - self._renewed > _SECONDS
 
-    def guarded(self) -> Cluster:
+    def guarded(self, cluster: Cluster) -> Cluster:
         """Return the cluster for a run that applies nothing while its hold may be another's."""
-        return cast("Cluster", _Guarded(self._cluster, self))
+        return cast("Cluster", _Guarded(cluster, self))
 
     async def acquire(self, say: Say = _silent) -> None:
         """Take it; raises LockError when another holds it, or may not take it away from one that has crashed."""

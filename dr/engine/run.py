@@ -105,7 +105,7 @@ async def run(
 
     async with kept(patient(eager, _LEASE_PATIENCE), began.holder, recorder.clock, say=say) as hold:
         recorder.enter(Phase.RESTORE)
-        outcome = await Restore(assignment, hold.guarded(), recorder, settings, gates).run(applied)
+        outcome = await Restore(assignment, hold.guarded(cluster), recorder, settings, gates).run(applied)
         recorder.leave(Phase.RESTORE)
         if compare:
             recorder.enter(Phase.VERIFY)

@@ -133,7 +133,7 @@ def test_a_run_that_could_not_renew_its_hold_applies_nothing_until_it_has() -> N
 
     async def go() -> None:
         async with held(cluster, "run-1", Clock(), lambda _: None) as mine:
-            target = mine.guarded()
+            target = mine.guarded(cluster)
             await target.apply(body, manager="dr")
             cluster.away = True
             await asyncio.sleep(2 * LASTS)
