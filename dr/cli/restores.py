@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("repos", metavar="REPO...", nargs=-1, required=True)
 @TO
 @click.option("--dry-run", "dry", is_flag=True, help="Ask the server what would change; change nothing.")
-@click.option("--resume", is_flag=True, help="Go on with the newest unfinished run on this cluster.")
+@click.option("--resume", is_flag=True, help="Go on with the newest unfinished run of this plan on this cluster.")
 @click.option("--yes", is_flag=True, help="Do not ask for the context's name.")
 @click.option("--lock", default="", metavar="LOCK", help="Refuse any cluster but this one (a dry run prints it).")
 @click.option("--force", is_flag=True, help="Restore in spite of what preflight found.")
