@@ -35,6 +35,7 @@ from dr.core.events import (
 )
 from dr.core.model import Level, Pin, Ref, Strength
 from dr.core.timeline import Timeline, fold
+from dr.engine.lock import HOLD
 from dr.report.live import Live
 from dr.report.run_data import data
 from dr.report.run_junit import junit
@@ -266,6 +267,16 @@ def test_a_wait_is_said_when_it_lasts_or_its_reason_is_known() -> None:
     assert not said(4.5, "not made yet")
     assert said(6.0, "not made yet · no StorageClass")
     assert said(12.0, "half of it")
+
+
+def test_who_watches_a_run_sees_whose_hold_on_the_cluster_it_waits_for() -> None:
+    live = Live()
+    live.feed(run()[0])
+    waits = Checked(
+        0.5, HOLD, Level.INFO, "prod", "run-1 holds this cluster: waiting 15 s to see whether it still runs"
+    )
+    assert "run-1 holds this cluster: waiting 15 s" in live.said(waits)[0][0][0]
+    assert any("run-1 holds this cluster" in part for part, _ in live.frame(200, 1.0)[0])
 
 
 def test_with_detail_every_object_is_said() -> None:
