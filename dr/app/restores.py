@@ -33,7 +33,7 @@ from dr.engine.recorder import Recorder
 from dr.engine.restore import Settings
 from dr.engine.run import Result, carried_over, run
 from dr.local.cluster import SIMULATED
-from dr.report import data
+from dr.report import console, data
 from dr.report.console import Line, line, many
 from dr.report.run_data import data as run_data
 from dr.report.run_junit import junit
