@@ -48,7 +48,7 @@ class Mark(StrEnum):
     CONTROL_PLANE = "t5"
     WORKLOADS = "t7"
     RECOVERED = "t8"
-    REDUNDANT = "t9"
+    CLEAN = "t9"
 
 
 class Target(Struct, frozen=True):

@@ -128,7 +128,7 @@ def row(timeline: Timeline, recovery: Recovery | None, *, head: str, folder: str
         error=recovery.error,
         censored=recovery.censored,
         rpa=recovery.rpa,
-        lost=sum(loss.lost for loss in recovery.losses) if recovery.losses else None,
+        lost=recovery.lost,
         impact=recovery.impact,
         parts={part.name: round(part.seconds, 6) for part in recovery.parts if part.happened},
         objectives=tuple(

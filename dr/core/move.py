@@ -95,7 +95,7 @@ def move(events: Iterable[AnyEvent]) -> Move | None:
         worst if seen and seen.injected else None,
         max((p.error for p in outages), default=0.0),
         _frozen(told),
-        sum(loss.lost for loss in seen.losses) if seen and seen.losses else None,
+        seen.lost if seen else None,
         _latest_checks(told),
         tuple(e for e in told if isinstance(e, Carried)),
         tuple(e for e in told if isinstance(e, Steered)),

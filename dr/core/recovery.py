@@ -18,11 +18,14 @@ from dr.core.events import (
     Approved,
     Confirmed,
     Ended,
+    Entered,
     Injected,
+    Left,
     Mark,
     Marked,
     Moved,
     Objective,
+    Phase,
     PlannedProbe,
     Probed,
     Survived,
@@ -92,15 +95,17 @@ class Loss(Struct, frozen=True):
     """What a canary lost: the newest number written before the fault and the newest that survived (None: nothing).
 
     `rpa` is the time from the last surviving write to the fault, in seconds, None when nothing survived; `lost` counts
-    the acknowledged writes that are gone; `error`: the fault's own uncertainty.
+    the acknowledged writes that are gone; `error`: the fault's own uncertainty. One that was not `counted` at the end
+    says nothing of what survived: both are None.
     """
 
     probe: PlannedProbe
     written: int
     survived: int | None
-    lost: int
+    lost: int | None
     rpa: float | None
     error: float
+    counted: bool = True
 
 
 class Part(Struct, frozen=True):
@@ -123,6 +128,7 @@ class Judged(Struct, frozen=True):
 class Recovery(Struct, frozen=True):
     """A gameday as it was measured. Times are seconds of the run; `censored` is the time after which it was given up.
 
+    What probes saw once the exercise was over, while it was cleaned up, is no part of it.
     `impact` is False when no probe failed after the fault. `verdict`: met, missed, aborted, interrupted or not begun.
     """
 
@@ -154,9 +160,18 @@ class Recovery(Struct, frozen=True):
 
     @property
     def rpa(self) -> float | None:
-        """The worst of the canaries' losses in seconds; None without a canary, or when nothing survived."""
-        worst = [loss.rpa for loss in self.losses]
-        return None if not worst or None in worst else max(rpa for rpa in worst if rpa is not None)
+        """The worst of the canaries' losses in seconds; None without a canary, or when one has none."""
+        return _worst(loss.rpa for loss in self.losses)
+
+    @property
+    def lost(self) -> int | None:
+        """All canaries' lost writes; None without a canary, or when one was not counted."""
+        return _all_lost(self.losses)
+
+    @property
+    def left(self) -> tuple[Undone, ...]:
+        """What could not be taken back, as far as it was tried last."""
+        return tuple(undone for undone in {undone.fault: undone for undone in self.undone}.values() if undone.cause)
 
 
 def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
@@ -166,7 +181,10 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
     if announced is None:
         return None
     injected = tuple(e for e in told if isinstance(e, Injected))
-    samples = tuple(e for e in told if isinstance(e, Probed) and e.probe < len(announced.probes))
+    over, until = _over(told, announced, injected[0] if injected else None)
+    samples = tuple(
+        e for e in told[:over] if isinstance(e, Probed) and e.probe < len(announced.probes) and e.at <= until
+    )
     ended = next((e for e in reversed(told) if isinstance(e, Ended)), None)
     units = fold(told).units
     fault = injected[0] if injected else None
@@ -180,12 +198,11 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         moments[Mark.FAULT] = Moment(Mark.FAULT, fault.began, 0.0, fault.fault)
         moments |= _seen(probes, fault, moments.get(Mark.WORKLOADS))
     parts, rta, error = _parts(moments, fault.at - fault.began if fault else 0.0)
-    last = told[-1].at
-    survived = {e.probe: e.number for e in told if isinstance(e, Survived)}
+    survived = {e.probe: e for e in told if isinstance(e, Survived)}
     losses = tuple(
-        loss(probe, [s for s in samples if s.probe == index], survived[index], fault)
+        loss(probe, [s for s in samples if s.probe == index], survived.get(index), fault)
         for index, probe in enumerate(announced.probes)
-        if fault and index in survived
+        if fault and probe.canary
     )
     judged = tuple(_judged(objective, rta, error, losses, units, fault, probes) for objective in announced.objectives)
     aborted = tuple(e for e in told if isinstance(e, Aborted))
@@ -196,7 +213,7 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         parts,
         rta,
         error,
-        last - fault.began if fault and rta is None else None,
+        until - fault.began if fault and rta is None else None,
         impact,
         probes,
         samples,
@@ -211,6 +228,24 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         tuple(e for e in told if isinstance(e, Confirmed)),
         _verdict(ended, fault, rta, judged, aborted),
     )
+
+
+def _over(told: Sequence[AnyEvent], announced: Announced, fault: Injected | None) -> tuple[int, float]:
+    """Return up to which event, and which second of the run, an exercise is measured.
+
+    It is over once the recovery was held, or it was aborted, or given up: what heals in the clean-up has not recovered,
+    and what fails in it did not fail before.
+    """
+    if announced.recovery == "forklift":  # its end is its users', whatever was given up on the way
+        return len(told), told[-1].at
+    limit = fault.began + announced.timeout if fault and announced.timeout else float("inf")
+    for index, event in enumerate(told):
+        match event:
+            case Left(at, Phase.HOLD):
+                return index, at
+            case Aborted(at) | Entered(at, Phase.CLEANUP):
+                return index, min(at, limit)
+    return len(told), min(told[-1].at, limit)
 
 
 def probe_time(
@@ -256,12 +291,14 @@ def _seen(probes: Sequence[ProbeTime], fault: Injected, workloads: Moment | None
     recovered = [probe.recovered for probe in probes]
     if not recovered or None in recovered:
         return found
-    # Without an impact the probes tell nothing of when redundancy was lost and came back: the workloads do.
+    # Users are served, and what serves them is whole: it is the later of the two, and was no earlier than either.
+    # Without an impact the probes tell nothing of when redundancy was lost and came back: the workloads alone do.
     hit = [m for p, m in zip(probes, recovered, strict=True) if m and p.outages]
     moments = [*hit, *([workloads] if workloads else [])]
     if moments:
         last = max(moments, key=lambda m: m.at)
-        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, max(last.at, fault.began), last.error, last.by)
+        at, earliest = max(last.at, fault.began), max(m.at - m.error for m in moments)
+        found[Mark.RECOVERED] = Moment(Mark.RECOVERED, at, max(0.0, at - max(earliest, fault.began)), last.by)
     else:
         seen = max((m for m in recovered if m), key=lambda m: m.error)
         found[Mark.RECOVERED] = Moment(Mark.RECOVERED, fault.began, seen.error, "no probe failed")
@@ -278,7 +315,7 @@ def _parts(moments: Mapping[Mark, Moment], accepting: float) -> tuple[tuple[Part
     first, last = moments.get(Mark.FAULT), moments.get(Mark.RECOVERED)
     if first is None:
         return (), None, 0.0
-    end = last.at if last else max(moment.at for moment in moments.values())
+    end = last.at if last else max(moment.at for mark, moment in moments.items() if mark is not Mark.CLEAN)
     parts = []
     at = first.at
     for name, _, mark in PARTS:
@@ -289,15 +326,28 @@ def _parts(moments: Mapping[Mark, Moment], accepting: float) -> tuple[tuple[Part
     return tuple(parts), (last.at - first.at if last else None), (last.error if last else 0.0) + accepting
 
 
-def loss(probe: PlannedProbe, samples: Sequence[Probed], survived: int | None, fault: Injected) -> Loss:
+def loss(probe: PlannedProbe, samples: Sequence[Probed], counted: Survived | None, fault: Injected) -> Loss:
     """Return what a canary lost: the writes acknowledged before the fault, and how old the newest survivor was."""
     written = {s.number: s.at for s in samples if s.passed and s.number is not None and s.at <= fault.at}
     newest = max(written, default=0)
+    if counted is None:
+        return Loss(probe, newest, None, None, None, fault.at - fault.began, counted=False)
+    survived = counted.number
     lost = sum(1 for number in written if survived is None or number > survived)
     kept = [at for number, at in written.items() if survived is not None and number <= survived]
     # What was written last survived: nothing was lost, however long ago that was.
     rpa = 0.0 if written and not lost else fault.at - max(kept) if kept else None
     return Loss(probe, newest, survived, lost, rpa, fault.at - fault.began)
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    known = tuple(values)
+    return None if not known or None in known else max(value for value in known if value is not None)
+
+
+def _all_lost(losses: Sequence[Loss]) -> int | None:
+    known = [item.lost for item in losses if item.lost is not None]
+    return sum(known) if known and len(known) == len(losses) else None
 
 
 def _judged(
@@ -315,10 +365,10 @@ def _judged(
         actual = None if fault is None or None in down else max((d for d in down if d is not None), default=0.0)
         error = max((probe.error for probe in probes), default=0.0)
     elif objective.kind == "lost":
-        actual, error = (float(sum(item.lost for item in losses)) if losses else None), 0.0
+        lost = _all_lost(losses)
+        actual, error = (None if lost is None else float(lost)), 0.0
     elif objective.kind == "rpo":
-        values = [item.rpa for item in losses]
-        actual = None if not values or None in values else max(value for value in values if value is not None)
+        actual = _worst(item.rpa for item in losses)
         error = max((item.error for item in losses), default=0.0)
     elif objective.units:
         known = {unit.name: unit for unit in units}

@@ -120,7 +120,7 @@ class Exercise:
         try:
             fault = await self._struck(injecting)
             recorder.leave(Phase.FAULT)
-            deadline = self._announced.timeout - (recorder.at - fault.at)
+            deadline = self._announced.timeout - (recorder.at - fault.began)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._recovered(injecting), deadline)
                 await self._count()
@@ -219,7 +219,7 @@ class Exercise:
         recorder.leave(Phase.CLEANUP)
         clean = not any(event.cause for event in undone)
         if clean and self._fault:
-            recorder.emit(Marked(recorder.at, Mark.REDUNDANT, "clean-up"))
+            recorder.emit(Marked(recorder.at, Mark.CLEAN, "the run"))
         return clean
 
     def _heard(self, said: Said) -> None:

@@ -39,7 +39,7 @@ MARKS = {
     Mark.CONTROL_PLANE: "the control plane answers",
     Mark.WORKLOADS: "all workloads are ready",
     Mark.RECOVERED: "the probes pass again, and keep passing",
-    Mark.REDUNDANT: "redundancy is back",
+    Mark.CLEAN: "the clean-up is done",
 }
 
 

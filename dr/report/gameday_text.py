@@ -18,6 +18,7 @@ from dr.report.findings import safe
 from dr.report.run_text import cut, drift, slow, told
 
 _WRONG, _TARGETS, _LINKS = 10, 3, 6
+_UNCOUNTED = "not counted at the end, so nobody knows what survived"
 _WELL = ("succeeded", "completed")  # Chaos Toolkit's words for what went well
 
 
@@ -123,6 +124,9 @@ def objectives(recovery: Recovery) -> Iterator[tuple[str, bool, str]]:
 def lost(recovery: Recovery) -> Iterator[str]:
     """Yield what each canary lost."""
     for loss in recovery.losses:
+        if loss.lost is None:
+            yield f"{loss.probe.name}: wrote to {loss.written}, {_UNCOUNTED}"
+            continue
         gone = "nothing is left" if loss.survived is None else f"{many(loss.lost, 'write')} lost"
         rpa = f", {_took(loss.rpa, loss.error)}" if loss.rpa is not None and loss.lost else ""
         newest = f"wrote to {loss.written}, found {'nothing' if loss.survived is None else loss.survived}"
@@ -139,15 +143,21 @@ def promised(recovery: Recovery) -> Iterator[tuple[str, bool, str]]:
 def _judged(judged: Judged, recovery: Recovery) -> str:
     wanted = judged.objective.seconds
     if judged.objective.kind == "lost":
-        found = "no canary was counted" if judged.actual is None else many(int(judged.actual), "write")
-        return f"{found} lost; promised at most {wanted:g}"
+        found = _uncounted(recovery) if judged.actual is None else f"{many(int(judged.actual), 'write')} lost"
+        return f"{found}; promised at most {wanted:g}"
     if judged.actual is None:
-        missing = "nothing survived" if recovery.losses else "no canary was counted"
+        missing = _uncounted(recovery) or "nothing survived"
         return f"{missing if judged.objective.kind == 'rpo' else _given_up(recovery)}; promised {seconds(wanted)}"
     actual, limit = seconds(judged.actual), seconds(wanted)
     if actual == limit and judged.actual != wanted:
         actual, limit = f"{judged.actual:.3f}s", f"{wanted:.3f}s"
     return f"{actual} {'≤' if judged.met else '>'} {limit}{_less(judged.error)}"
+
+
+def _uncounted(recovery: Recovery) -> str:
+    """Return which canaries were not counted, "" when all were."""
+    names = ", ".join(loss.probe.name for loss in recovery.losses if not loss.counted)
+    return f"{names}: {_UNCOUNTED}" if names else "" if recovery.losses else "no canary was counted"
 
 
 def _given_up(recovery: Recovery) -> str:
@@ -237,8 +247,7 @@ def wrong(timeline: Timeline, recovery: Recovery | None) -> list[Wrong]:
     aborted = [Wrong("aborted", abort.condition, abort.cause) for abort in (recovery.aborted if recovery else ())]
     left = [
         Wrong("not taken back", undone.fault, undone.cause, "take it back by hand")
-        for undone in {undone.fault: undone for undone in (recovery.undone if recovery else ())}.values()
-        if undone.cause
+        for undone in (recovery.left if recovery else ())
     ]
     steps = []
     for index, taken in roots(timeline.steps):

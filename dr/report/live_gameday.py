@@ -35,7 +35,7 @@ _WORDS = {
     Mark.INFRASTRUCTURE: "infrastructure:",
     Mark.CONTROL_PLANE: "control plane answers:",
     Mark.WORKLOADS: "workloads ready:",
-    Mark.REDUNDANT: "redundancy is back:",
+    Mark.CLEAN: "cleaned up by",
 }
 
 

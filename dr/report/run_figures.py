@@ -86,7 +86,7 @@ def axis(timeline: Timeline, recovery: Recovery | None) -> Axis:
     starts = [step.started for step in timeline.steps if step.started is not None]
     ends = [step.ended for step in timeline.steps if step.ended is not None]
     if recovery and recovery.injected:
-        moments = [m.at for m in recovery.moments.values() if m.mark is not Mark.REDUNDANT]
+        moments = [m.at for m in recovery.moments.values() if m.mark is not Mark.CLEAN]
         zero, end = recovery.began, max([*moments, *ends])
         return Axis(max(0.0, zero - 0.05 * (end - zero)), end if end > zero else timeline.duration, zero)
     began = min(starts, default=0.0)

@@ -175,8 +175,8 @@ def _figures(timeline: Timeline, recovery: Recovery | None) -> list[Figure]:
         less = f"or up to {recovery.error:.2f} s less" if recovery.rta is not None and recovery.error >= 0.005 else ""
         found.append(Figure("time to recover", took, _held(rto, less), rto.met if rto else None))
         if recovery.losses:
-            kept = all(loss.survived is not None for loss in recovery.losses)
-            gone = seconds(recovery.rpa) if recovery.rpa is not None else "all" if not kept else "–"
+            known = all(loss.counted for loss in recovery.losses)
+            gone = seconds(recovery.rpa) if recovery.rpa is not None else "all" if known else "not known"
             found.append(Figure("data lost", gone, _held(rpo, ""), rpo.met if rpo else None))
     if timeline.steps:
         ready, whole = timeline.count("ready"), len(timeline.steps)

@@ -15,10 +15,13 @@ from dr.core.events import (
     AnyEvent,
     Began,
     Ended,
+    Entered,
     Injected,
+    Left,
     Mark,
     Marked,
     Objective,
+    Phase,
     PlannedProbe,
     PlannedStep,
     Probed,
@@ -103,7 +106,7 @@ def test_the_parts_sum_to_the_whole_whatever_was_marked(
         assert sum(part.seconds for part in found.parts) == pytest.approx(found.rta)
         assert found.censored is None
     else:
-        assert found.censored == pytest.approx(PASSED.at - fault)
+        assert found.censored == pytest.approx(500.0), "it was given up at its timeout, whenever the log ends"
         assert found.verdict == "missed"
 
 
@@ -176,6 +179,89 @@ def test_what_was_lost_is_counted_from_what_survived(survived: int | None, lost:
     assert loss.lost == (max(0, lost - 1) if survived is not None or lost else lost)
     assert loss.rpa == (pytest.approx(rpa) if rpa is not None else None)
     assert found.objectives[0].met == (rpa is not None)
+
+
+CANARIES = (WRITES, PlannedProbe("orders", "canary", "o", 0.5, 2.0, canary=True))
+
+
+@pytest.mark.parametrize("counted", [(), (0,), (0, 1)], ids=["none", "one of two", "both"])
+def test_no_rpo_is_met_while_a_canary_was_not_counted(counted: tuple[int, ...]) -> None:
+    rows = [
+        Probed(n * 0.5 + 0.1, probe, passed=True, began=n * 0.5, number=n) for n in range(1, 60) for probe in (0, 1)
+    ]
+    found = told(
+        *(row for row in rows if row.at < 10.0),
+        Injected(10.0, "f", 9.9),
+        *(row for row in rows if row.at > 10.0),
+        *(Survived(30.0, probe, 60) for probe in counted),
+        PASSED,
+        probes=CANARIES,
+        objectives=(Objective("rpo", "", 3.0), Objective("lost", "", 0.0)),
+    )
+    whole = len(counted) == 2
+    assert [j.met for j in found.objectives] == [whole, whole]
+    assert (found.rpa, found.lost) == ((0.0, 0) if whole else (None, None))
+    assert found.verdict == ("met" if whole else "missed")
+    assert [loss.counted for loss in found.losses] == [probe in counted for probe in (0, 1)]
+
+
+DOWN_FOR_60 = [Probed(10.5 + n / 2, 0, 10.4 + n / 2 >= 71.0, 10.4 + n / 2, "no") for n in range(150)]
+
+
+@pytest.mark.parametrize(
+    ("end", "censored", "verdict"),
+    [
+        ((Entered(70.1, Phase.CLEANUP),), 60.0, "missed"),
+        ((Aborted(20.0, "web failing for 9 s", "no"), Entered(20.1, Phase.CLEANUP)), 10.0, "aborted"),
+        ((), 60.0, "interrupted"),
+    ],
+    ids=["given up", "aborted", "the log ends where it was killed"],
+)
+def test_what_the_clean_up_heals_has_not_recovered(end: tuple[AnyEvent, ...], censored: float, verdict: str) -> None:
+    # The service works from 71 s on: the clean-up takes the fault back, and the probes see it.
+    stop = end[0].at if end else 70.1
+    before = [row for row in DOWN_FOR_60 if row.at < stop]
+    after = [row for row in DOWN_FOR_60 if row.at > stop]
+    ended = [] if verdict == "interrupted" else [Ended(90.0, outcome="failed")]
+    found = told(
+        Injected(10.0, "f", 10.0),
+        *before,
+        *end,
+        *after,
+        *ended,
+        timeout=60.0,
+        objectives=(Objective("rto", "", 100.0),),
+    )
+    assert (found.rta, found.objectives[0].met, found.verdict) == (None, False, verdict)
+    assert found.censored == pytest.approx(censored)
+    assert found.probes[0].downtime is None
+
+
+def test_a_recovery_that_was_held_is_not_lost_by_a_failure_in_the_clean_up() -> None:
+    answers = samples(10.0, 12.0, grid(0.5, 0.0, 20.0), 0.1)
+    late = Probed(20.5, 0, passed=False, began=20.4, cause="the clean-up restarts it")
+    held, cleaning = Left(20.2, Phase.HOLD), Entered(20.3, Phase.CLEANUP)
+    found = told(Injected(10.0, "f", 10.0), *answers, held, cleaning, late, PASSED)
+    assert (found.verdict, found.probes[0].failed) == ("met", 4)
+    assert found.rta == pytest.approx(2.1)
+
+
+@pytest.mark.parametrize(
+    ("ready", "at", "error", "by"),
+    [(11.0, 12.1, 0.6, "web"), (12.0, 12.1, 0.1, "web"), (14.0, 14.0, 0.0, "dr")],
+    ids=["ready long before", "ready a moment before", "ready after"],
+)
+def test_users_are_served_and_workloads_ready_before_it_counts_as_recovered(
+    ready: float, at: float, error: float, by: str
+) -> None:
+    answers = samples(10.0, 12.0, grid(0.5, 0.0, 30.0), 0.1)
+    found = told(*answers, Injected(10.0, "f", 10.0), Marked(ready, Mark.WORKLOADS, "dr"), PASSED)
+    moment = found.moments[Mark.RECOVERED]
+    assert (moment.at, moment.error) == pytest.approx((at, error))
+    assert moment.by == by
+    assert found.moments[Mark.WORKLOADS].at == ready
+    verify = next(part for part in found.parts if part.name == "verify")
+    assert verify.seconds == pytest.approx(max(0.0, 12.1 - ready))
 
 
 def test_a_unit_is_judged_by_its_own_objective() -> None:

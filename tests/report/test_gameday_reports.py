@@ -159,7 +159,7 @@ def gameday(outcome: str = "met", *, name: str = "shop", steps: bool = True) -> 
     end: list[AnyEvent] = [
         Survived(45.2, 1, 7),
         Undone(45.3, "removed", "the run"),
-        Marked(45.3, Mark.REDUNDANT, "clean-up"),
+        Marked(45.3, Mark.CLEAN, "the run"),
         Ended(45.4, outcome="passed", verified=3 if steps else 0),
     ]
     return [*head, *_woven(up, told, 46.0), *(end if steps else [end[-1]])]

@@ -51,8 +51,8 @@ SECTIONS = {
     "met": {"marks", "objectives", "course", "chain", "waves", "blame", "experiment", "data", "checks"},
     "late": {"marks", "objectives", "course", "chain", "waves", "blame", "experiment", "data", "checks"},
     "lost": {"wrong", "marks", "objectives", "course", "chain", "waves", "blame", "experiment", "data"},
-    "aborted": {"wrong", "marks", "objectives", "course", "waves", "experiment"},
-    "interrupted": {"marks", "objectives", "course", "waves", "experiment"},
+    "aborted": {"wrong", "marks", "objectives", "data", "course", "waves", "experiment"},
+    "interrupted": {"marks", "objectives", "data", "course", "waves", "experiment"},
     "not begun": {"objectives", "course", "waves", "experiment"},
 }
 
