@@ -18,7 +18,7 @@ from dr.adapters.store import SystemClock
 from dr.app.clusters import Binaries, bring_up
 from dr.core.config import Config
 from dr.core.errors import ApiError, ToolError, UsageError
-from dr.core.events import Began, Confirmed, Event, Failed, Mark, Marked, Moved, Phase
+from dr.core.events import Began, Confirmed, Event, Failed, Mark, Marked, Moved, Phase, Ready
 from dr.core.gameday import Recovery
 from dr.core.model import Graph
 from dr.core.runbook import RunbookStep
@@ -157,13 +157,23 @@ async def _restore(context: _Context, source: Source, *, fresh: bool) -> str:
             context.mark(Mark.CONTROL_PLANE, f"/readyz, {_GOOD} times, identity {known.uid}")
             recorder.emit(Moved(recorder.at, known))
             await context.prober.move(arena.access)
-        began = replace(context.began, target=known)
-        done = await run(
-            cluster, began, source.assignment, source.graph, recorder, source.settings, force=True, part=True
-        )
-    if done.outcome and done.outcome.passed:
-        context.mark(Mark.WORKLOADS, "dr: every object is ready")
+        began, work = replace(context.began, target=known), source.assignment
+        with recorder.heard(whole(len(work.steps), recorder)):
+            done = await run(cluster, began, work, source.graph, recorder, source.settings, force=True, part=True)
     return "" if done.passed else "the restore from git is not whole"
+
+
+def whole(steps: int, recorder: Recorder) -> Callable[[Event], None]:
+    """Return a listener that marks the moment when the last of a restore's steps is ready, before it is verified."""
+    left = set(range(steps))
+
+    def listen(event: Event) -> None:
+        if left and isinstance(event, Ready):
+            left.discard(event.step)
+            if not left:
+                recorder.emit(Marked(event.at, Mark.WORKLOADS, "dr: every object is ready"))
+
+    return listen
 
 
 async def _provision(context: _Context, source: Source) -> Access:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from dr.core.events import Ended, Entered, Event, Left, Phase
 from dr.engine.ports import Clock, Log
@@ -19,7 +20,7 @@ class Recorder:
     ) -> None:
         self._log = log
         self.clock = clock
-        self._listeners = listeners
+        self._listeners = tuple(listeners)
         self.origin = clock.monotonic() - elapsed
         self.ended = False
 
@@ -38,6 +39,16 @@ class Recorder:
         self.ended = isinstance(event, Ended)
         for listener in self._listeners:
             listener(event)
+
+    @contextmanager
+    def heard(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Tell one more listener, while the block runs."""
+        before = self._listeners
+        self._listeners = (*before, listener)
+        try:
+            yield
+        finally:
+            self._listeners = before
 
     def enter(self, phase: Phase) -> None:
         """Record that a phase begins."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from dr.app.recoveries import whole
 from dr.core.chaos import Restored, Said, Struck
 from dr.core.errors import ToolError
 from dr.core.events import (
@@ -26,6 +27,7 @@ from dr.core.events import (
     Marked,
     Phase,
     PlannedProbe,
+    Ready,
     Target,
     Undone,
 )
@@ -166,8 +168,7 @@ def test_a_service_that_stays_down_is_given_up_and_counted_and_the_fault_taken_b
     outcome, found, _ = exercise(world, timeout=0.4)
     assert outcome == "failed"
     assert found.rta is None
-    assert found.censored is not None
-    assert found.censored >= 0.4
+    assert found.censored == pytest.approx(0.4)
     assert found.verdict == "missed"
     assert world.undone == 1
 
@@ -308,6 +309,37 @@ def test_a_fault_that_no_probe_sees_is_said_to_have_had_no_impact() -> None:
     assert not found.impact
     assert found.rta == 0.0
     assert found.error > 0
+
+
+def test_workloads_are_ready_when_the_last_of_them_is_and_not_when_they_were_compared_with_git() -> None:
+    world, ready = World(heals_after=0.0), []
+
+    async def lead() -> Recovery:
+        log, plan = Log(), announced(world, consecutive=1)
+        recorder = Recorder(log, Clock())
+        recorder.emit(plan)
+
+        async def restore() -> str:
+            with recorder.heard(whole(2, recorder)):
+                for step in (1, 0):
+                    await asyncio.sleep(0.1)
+                    ready.append(recorder.at)
+                    recorder.emit(Ready(ready[-1], step))
+                world.heal()
+                recorder.enter(Phase.VERIFY)
+                await asyncio.sleep(0.4)
+                recorder.leave(Phase.VERIFY)
+            recorder.emit(Ready(recorder.at, 0))
+            return ""
+
+        await Exercise(plan, Rules(0.5, waits=True), recorder, world, world, restore).run()
+        found = recovery(log.events)
+        assert found
+        return found
+
+    found = asyncio.run(lead())
+    assert found.moments[Mark.WORKLOADS].at == ready[-1]
+    assert found.moments[Mark.RECOVERED].at < ready[-1] + 0.2, "the comparison counts as downtime"
 
 
 def test_every_phase_that_was_entered_is_left_in_an_exercise_that_passes() -> None:
