@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dr.core.errors import UsageError
@@ -32,7 +34,7 @@ def show(answer: Answer) -> None:
             sys.stdout.write("".join(part for part, _ in line) + "\n")
         sys.stdout.flush()
     for note in answer.notes:
-        sys.stderr.write(f"{note}\n")
+        say(note)
 
 
 def _show_rich(answer: Answer) -> None:
@@ -45,9 +47,13 @@ def _show_rich(answer: Answer) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line about what goes on to standard error."""
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
+    """Write a line about what goes on to standard error, as long as somebody reads it."""
+    try:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # `2>&1 | tee log` ends with Ctrl-C like dr itself, which has a fault to take back yet.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
 
 
 def confirm(context: str) -> None:
@@ -108,8 +114,7 @@ def watching() -> Iterator[Callable[[Event], None]]:
 
         def tell(event: Event) -> None:
             for line in picture.said(event):
-                sys.stderr.write("".join(part for part, _ in line) + "\n")
-            sys.stderr.flush()
+                say("".join(part for part, _ in line))
 
         yield tell
         return

@@ -1,35 +1,42 @@
 """The dead man's process: outside the run, it takes the fault back when the run was killed and cannot.
 
 Run as `python -m dr.app.deadman`. Standard input is a pipe from the run: first a Watch as JSON, and `done` at the end.
-When the pipe ends without it, this process ends the experiment, undoes the fault and writes the end into the run's log.
+When the pipe ends without it, this process ends the experiment, undoes the fault, plays the rollbacks that were not
+played, takes away what the canaries wrote, and writes the end into the run's log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
+from dr.adapters.chaos import Experiment
 from dr.adapters.store import EventLog, SystemClock, events
-from dr.core.chaos import CONTEXT, UNDO
-from dr.core.errors import DrError, LockError
-from dr.core.events import Began, Ended, Event, Undone
+from dr.core.chaos import CONTEXT, LOCK, UNDO
+from dr.core.errors import ApiError, DrError, LockError
+from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Phase, Undone
+from dr.core.model import Ref
 from dr.engine.lock import GAMEDAY, let_go
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BY = "the dead man's process"
 _UNDO_SECONDS, _LOCK_SECONDS = 120.0, 10.0
+_PAUSE = 0.1
+_TAKING_OVER = 180.0  # seconds that the run waits for it
 
 
 class Watch(Struct, frozen=True):
@@ -37,6 +44,8 @@ class Watch(Struct, frozen=True):
 
     `origin`: the monotonic clock's reading at the run's beginning. `environment`: of the experiment's process.
     `throwaway`: the target was made for this run and ends with it. `private`: a folder to be removed at the end.
+    `body` and `settings`: the experiment's, for the rollbacks that are its own. `canaries`: ConfigMaps
+    (namespace/name) that were not there before the run.
     """
 
     folder: str
@@ -44,10 +53,13 @@ class Watch(Struct, frozen=True):
     environment: dict[str, str]
     private: str
     throwaway: bool
+    body: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    canaries: tuple[str, ...] = ()
 
 
 class DeadMan:
-    """The run's side: the process lives while the block does, and is told when all is cleaned up."""
+    """The run's side: the process lives while the block does, and is told at its end that all is cleaned up."""
 
     def __init__(self, watch: Watch) -> None:
         self._process = subprocess.Popen(
@@ -72,13 +84,17 @@ class DeadMan:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let it go: this side has cleaned up by itself."""
-        try:
+        with suppress(BrokenPipeError, ValueError):
             self._send(b"done\n")
-        except BrokenPipeError:
-            return
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Leave the clean-up to it, unless it was told that all is done, and wait until it has ended."""
         if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_TAKING_OVER)
 
 
 def main() -> None:
@@ -92,7 +108,7 @@ def main() -> None:
     _end_experiment(watch)
     told: list[Event] = []
     if not watch.throwaway:
-        told = _undo(watch)
+        told = asyncio.run(_undo(watch))
         asyncio.run(_let_go(watch))
     try:
         _write(watch, told)
@@ -112,18 +128,58 @@ def _end_experiment(watch: Watch) -> None:
             continue
 
 
-def _undo(watch: Watch) -> list[Event]:
-    folder = Path(watch.environment[UNDO])
-    if not any(folder.glob("*.json")):
-        return []
-    argv = [sys.executable, "-m", "dr.chaos.undo", str(folder)]
-    environ = {**os.environ, **watch.environment}
+async def _undo(watch: Watch) -> list[Event]:
+    """Take back what the run has not, with its canaries; return what came of it."""
     try:
-        done = subprocess.run(argv, env=environ, capture_output=True, timeout=_UNDO_SECONDS, check=False)  # noqa: S603
-        cause = "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["?"])[-1]
-    except subprocess.TimeoutExpired:
-        cause = f"not done in {_UNDO_SECONDS:.0f} s"
-    return [Undone(_at(watch), "all of it", _BY, cause)]
+        found: tuple[AnyEvent, ...] | None = events(Path(watch.folder))
+    except DrError:
+        found = None  # what the log does not tell is taken for begun
+    if found is not None and not any(isinstance(event, Entered) and event.phase is Phase.FAULT for event in found):
+        await _take_away(watch)
+        return []
+    done = {event.fault for event in found or () if isinstance(event, Undone) and not event.cause}
+    left = [row for row in watch.body.get("rollbacks") or () if row.get("name") not in done]
+    body = {**watch.body, "rollbacks": left}
+    chaos = Experiment(body, watch.settings, watch.environment, Path(watch.private), Path(watch.folder), _UNDO_SECONDS)
+    try:
+        async with asyncio.timeout(_UNDO_SECONDS):
+            undone = [(restored.at, restored.fault, restored.cause) for restored in await chaos.undo()]
+    except Exception as error:  # noqa: BLE001 - whatever it is, the fault may still be in
+        cause = str(error) or f"not done in {_UNDO_SECONDS:.0f} s"
+        undone = [(time.monotonic(), "all of it", cause)]
+    await _take_away(watch)
+    remedy = by_hand(watch.environment)
+    return [
+        Undone(round(at - watch.origin, 6), fault, _BY, cause, remedy if cause else "") for at, fault, cause in undone
+    ]
+
+
+def by_hand(environment: Mapping[str, str]) -> str:
+    """Return how people take back what is left of a fault: by its records, or by what the experiment says."""
+    folder = environment[UNDO]
+    if not any(Path(folder).glob("*.json")):
+        return "do by hand what the experiment's rollbacks say; rollbacks.log in the run's folder tells what went wrong"
+    words = " ".join(f"{name}={shlex.quote(environment[name])}" for name in ("KUBECONFIG", CONTEXT, LOCK))
+    return f"{words} python -m dr.chaos.undo {shlex.quote(folder)} takes back what that folder holds"
+
+
+async def _take_away(watch: Watch) -> None:
+    """Delete the ConfigMaps that the run's canaries have made; an API server that is just coming up is waited for."""
+    from dr.adapters.kube import Kube, from_kubeconfig
+
+    names, until = list(watch.canaries), time.monotonic() + _LOCK_SECONDS
+    with suppress(DrError):
+        access = from_kubeconfig(watch.environment[CONTEXT], Path(watch.environment["KUBECONFIG"]))
+        async with Kube(access, timeout=_LOCK_SECONDS) as cluster:
+            while names:
+                namespace, _, own = names[-1].partition("/")
+                try:
+                    await cluster.delete(Ref("v1", "ConfigMap", namespace, own))
+                    names.pop()
+                except ApiError as error:
+                    if not error.heals or time.monotonic() > until:
+                        raise
+                    await asyncio.sleep(_PAUSE)
 
 
 async def _let_go(watch: Watch) -> None:
@@ -144,7 +200,7 @@ def _at(watch: Watch) -> float:
 
 
 def _write(watch: Watch, told: list[Event]) -> None:
-    """Write the end into the log and the reports beside it, unless the run has done so before it was killed."""
+    """Write into the log what was done, and the end if the run could not, and the reports beside it."""
     from dr.app.finish import write
 
     folder = Path(watch.folder)
@@ -152,14 +208,15 @@ def _write(watch: Watch, told: list[Event]) -> None:
     while True:
         try:
             with EventLog(folder) as log:
-                if not any(isinstance(event, Ended) for event in events(folder)):
-                    for event in (*told, Ended(_at(watch), outcome="interrupted")):
+                ended = next((event for event in events(folder) if isinstance(event, Ended)), None)
+                if told or not ended:
+                    for event in (*told, Ended(_at(watch), outcome=ended.outcome if ended else "interrupted")):
                         log.append(event)
             break
         except LockError:
             if time.monotonic() > until:
                 raise
-            time.sleep(0.1)
+            time.sleep(_PAUSE)
     write(folder)
 
 

@@ -23,20 +23,22 @@ from dr.adapters.store import EventLog, SystemClock, new_run
 from dr.app import experiments
 from dr.app.clusters import Binaries, bring_up
 from dr.app.command import command
-from dr.app.deadman import DeadMan, Watch
+from dr.app.deadman import DeadMan, Watch, by_hand
 from dr.app.finish import Finished, write
 from dr.app.notices import Messenger
 from dr.app.places import state_folder, target
 from dr.app.reading import Loaded
 from dr.app.recoveries import Arena, Ask, Source, fill, recoverer
 from dr.app.restores import lock_of
+from dr.app.stopping import heard_once
 from dr.core import gameday as gamedays
 from dr.core.chaos import CONTEXT, LIMITS, LOCK, UNDO
-from dr.core.errors import DrError, LockError, UsageError
+from dr.core.errors import DrError, LockError, StoreError, UsageError
 from dr.core.events import Announced, Approved, Began, Checked, Ended, Event, Phase, Target
 from dr.core.gameday import Gameday
-from dr.core.model import Level
+from dr.core.model import Level, Ref
 from dr.core.notice import Notice
+from dr.core.refusals import refusals
 from dr.core.runbook import RunbookStep
 from dr.engine.gameday import Exercise, Rules
 from dr.engine.lock import GAMEDAY, HOLD, kept
@@ -46,6 +48,12 @@ from dr.local.cluster import SIMULATED
 Watcher = Callable[[Event], None]
 PRODUCTION, APPROVED = "DR_PRODUCTION", "DR_APPROVED"
 _METHOD = 300.0  # seconds for an experiment to strike at all
+
+
+class Stopped(DrError):
+    """A series was ended by how its last run went."""
+
+    exit_code = 1
 
 
 class Options(Struct, frozen=True):
@@ -92,15 +100,24 @@ async def repeated(ready: Prepared, options: Options, shown: Shown) -> tuple[lis
 
     Returns the runs' folders, and the error that ended the row early.
     """
+    with heard_once(shown.say):
+        return await _row(ready, options, shown)
+
+
+async def _row(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Path], DrError | None]:
     folders: list[Path] = []
     arena: Arena | None = None
     try:
         for number in range(1, options.repeat + 1):
             if number > 1:
                 await asyncio.sleep(ready.gameday.cool_down)
+                _allowed_still(ready)
             arena = arena or await _arena(ready, shown)
             folders.append(new_run(options.reports.absolute(), ready.scenario))
-            await _once(ready, arena, folders[-1], options, shown, number)
+            done = await _once(ready, arena, folders[-1], options, shown, number)
+            if number < options.repeat and (why := _unfit(done)):
+                cause = f"the series ended after run {number} of {options.repeat}: {why}"
+                raise Stopped(cause, f"look at {folders[-1]} before the fault is sent again")
             if arena.spent:
                 await arena.close()
                 arena = None
@@ -110,6 +127,24 @@ async def repeated(ready: Prepared, options: Options, shown: Shown) -> tuple[lis
         if arena:
             await arena.close()
     return folders, None
+
+
+def _unfit(done: Finished) -> str:
+    """Return why a fault may not be sent again after a run, "" when it may."""
+    found = done.recovery
+    if found and found.aborted:
+        return f"it was aborted, {found.aborted[0].condition}"
+    return f"{found.left[0].fault} was not taken back: {found.left[0].cause}" if found and found.left else ""
+
+
+def _allowed_still(ready: Prepared) -> None:
+    """Raise UsageError when what allowed a series has run out meanwhile."""
+    experiment = ready.experiment
+    now = SystemClock().now()
+    found = refusals(ready.gameday, experiment.body, experiment.settings, ready.production, now)
+    if found:
+        cause = "; ".join(f"{check.check}: {check.subject}: {check.cause}" for check in found)
+        raise UsageError(f"the series ended before its next run: {cause}", found[0].remedy)
 
 
 async def _arena(ready: Prepared, shown: Shown) -> Arena:
@@ -151,7 +186,7 @@ def _private() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if not any(undo.iterdir()):
+        if not undo.is_dir() or not any(undo.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -170,8 +205,11 @@ class _Run(Struct, frozen=True):
     messenger: Messenger
 
 
-async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> None:
-    """Run the exercise once. Its end and its reports are written whatever happens, by the dead man if need be."""
+async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> Finished:
+    """Run the exercise once, and return how it went.
+
+    Its end and its reports are written whatever happens, by the dead man if need be.
+    """
     clock = SystemClock()
     async with Kube(arena.access) as cluster:
         known = await cluster.identity()
@@ -180,14 +218,44 @@ async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, s
             messenger = Messenger(ready.gameday.notifications, ready.file, folder, shown.say)
             run = _Run(ready, arena, options, shown, number, folder, private, known, environment, messenger)
             origin = clock.monotonic()
-            with DeadMan(Watch(str(folder), origin, environment, str(private), arena.made is not None)):
+            with DeadMan(await _watch(run, cluster, origin)) as dead_man:
                 try:
                     with EventLog(folder) as log, shown.watching() as watcher:
                         recorder = Recorder(log, clock, [watcher], clock.monotonic() - origin)
                         await _to_the_end(run, cluster, recorder)
                 finally:
-                    messenger.tell(_ended(run, write(folder)))
+                    if arena.struck and not arena.made:
+                        shown.say("not all of the fault was taken back; the dead man's process tries once more")
+                        dead_man.take_over()
+                    done = _written(folder)
+                    messenger.tell(_ended(run, done))
                     await messenger.close()
+            return done
+
+
+def _written(folder: Path) -> Finished:
+    try:
+        return write(folder)
+    except OSError as error:
+        cause = f"the reports in {folder} cannot be written: {error.strerror}"
+        raise StoreError(cause, f"make room; `dr report show {folder}` tells the run by its events") from None
+
+
+async def _watch(run: _Run, cluster: Kube, origin: float) -> Watch:
+    """Return what the dead man must know of a run."""
+    gameday = run.ready.gameday
+    names = [p.canary.config_map for p in gameday.steady_state.probes if p.canary and p.canary.config_map]
+    refs = {name: Ref("v1", "ConfigMap", *name.split("/", 1)) for name in names if "/" in name}
+    return Watch(
+        str(run.folder),
+        origin,
+        run.environment,
+        str(run.private),
+        run.arena.made is not None,
+        dict(run.ready.experiment.body),
+        gameday.fault.settings,
+        tuple([name for name, ref in refs.items() if await cluster.get(ref) is None]),
+    )
 
 
 async def _to_the_end(run: _Run, cluster: Kube, recorder: Recorder) -> None:
@@ -237,10 +305,13 @@ async def _led(run: _Run, cluster: Kube, recorder: Recorder) -> None:
             )
             settles = by in ("restore", "snapshot")
             rules = Rules(gameday.steady_state.within, gameday.abort, by != "observe", settles)
+            exercise = Exercise(announced, rules, recorder, prober, chaos, recover, lambda: by_hand(run.environment))
+            arena.struck = True
             try:
-                outcome = await Exercise(announced, rules, recorder, prober, chaos, recover).run()
+                outcome = await exercise.run()
                 arena.spent = arena.spent or outcome != "passed"
             finally:
+                arena.struck = not exercise.clean
                 hold.gone = arena.access is not struck
 
 

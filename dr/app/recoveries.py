@@ -38,12 +38,15 @@ _GOOD, _EVERY = 3, 0.1  # so many good answers of /readyz in a row, so many seco
 
 
 class Arena:
-    """The cluster of an exercise, and what was made for it. `spent`: it cannot be used for another."""
+    """The cluster of an exercise, and what was made for it.
+
+    `spent`: it cannot be used for another. `struck`: a fault may still be in.
+    """
 
     def __init__(self, access: Access, made: Cluster | None = None) -> None:
         self.access = access
         self.made = made
-        self.spent = False
+        self.spent = self.struck = False
         self._more: list[Cluster] = []
 
     def take_in(self, made: Cluster) -> None:

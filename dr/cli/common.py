@@ -72,22 +72,21 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
         import signal
 
         from dr.core.errors import DrError
+        from dr.terminal import say, show
 
         signal.signal(signal.SIGTERM, _interrupted)
         try:
             _refuse_empty(click.get_current_context())
             answer = command(**arguments)
         except DrError as error:
-            click.echo(f"dr: {error.cause}" + (f"\n    {error.remedy}" if error.remedy else ""), err=True)
+            say(f"dr: {error.cause}" + (f"\n    {error.remedy}" if error.remedy else ""))
             sys.exit(error.exit_code)
         except OSError as error:
             click.echo(f"dr: {error.filename or 'this machine'}: {error.strerror or error}", err=True)
             sys.exit(DrError.exit_code)
         except KeyboardInterrupt:
-            click.echo("dr: interrupted; what was begun is written down and cleaned up", err=True)
+            say("dr: interrupted; what was begun is written down and cleaned up")
             sys.exit(130)
-        from dr.terminal import show
-
         try:
             show(answer)
         except BrokenPipeError:

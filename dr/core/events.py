@@ -300,11 +300,15 @@ class Injected(Event, frozen=True):
 
 
 class Undone(Event, frozen=True):
-    """A fault was taken back, or not (`cause`); `by`: the experiment, the run itself or the dead man's process."""
+    """A fault was taken back, or not (`cause`); `by`: the experiment, the run itself or the dead man's process.
+
+    `remedy`: how people take back what was not.
+    """
 
     fault: str
     by: str
     cause: str = ""
+    remedy: str = ""
 
 
 class Aborted(Event, frozen=True):

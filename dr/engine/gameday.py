@@ -8,14 +8,17 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from dr.core.chaos import Ran, Said, Struck
+from dr.core.chaos import Ran, Restored, Said, Struck
 from dr.core.errors import DrError, ToolError
 from dr.core.events import (
     Aborted,
     Activity,
     Announced,
     Ended,
+    Entered,
+    Event,
     Injected,
+    Left,
     Mark,
     Marked,
     Phase,
@@ -51,7 +54,10 @@ class NotSteady(ToolError):
 
 
 class Exercise:
-    """One gameday. `recover` brings back what the fault took, and returns what is wrong with it ("" if nothing)."""
+    """One gameday. `recover` brings back what the fault took, and returns what is wrong with it ("" if nothing).
+
+    `by_hand` says how people take back what the clean-up could not.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Exercise:
         probes: Probes,
         chaos: Chaos,
         recover: Recover,
+        by_hand: Callable[[], str] = lambda: "",
     ) -> None:
         self._announced = announced
         self._rules = rules
@@ -68,13 +75,21 @@ class Exercise:
         self._probes = probes
         self._chaos = chaos
         self._recover = recover
+        self._by_hand = by_hand
+        self._unkept: DrError | OSError | None = None
         self._samples: list[list[Probed]] = [[] for _ in announced.probes]
         self._news = asyncio.Event()
         self._abort: asyncio.Future[Aborted] = asyncio.get_running_loop().create_future()
         self._fault: Injected | None = None
         self._detected = False
         self._begun = False
+        self._taken_back = False
         self._sound = True
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing of the fault is left: it was never sent, or all of it was taken back."""
+        return self._taken_back or not self._begun
 
     async def run(self) -> str:
         """Lead the exercise and clean up after it, whatever happens; return its outcome, which is written down.
@@ -99,15 +114,25 @@ class Exercise:
         return outcome
 
     async def _wind_up(self, tasks: Sequence[asyncio.Task[bool]], outcome: str) -> None:
-        """Stop what goes on, take the fault back, and write the end down."""
+        """Stop what goes on, take the fault back, and write the end down; raise then what could not be written."""
         flow, *others = tasks
         flow.cancel()
-        await asyncio.gather(flow, return_exceptions=True)
-        clean = not self._begun or await self._clean_up()
+        await asyncio.wait((asyncio.gather(flow, return_exceptions=True),), timeout=_PATIENCE)
+        if self._begun:
+            await self._clean_up()
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self._recorder.emit(Ended(self._recorder.at, outcome=outcome if clean else "failed"))
+        self._keep(Ended(self._recorder.at, outcome=outcome if self.clean or outcome == "interrupted" else "failed"))
+        if self._unkept:
+            raise self._unkept
+
+    def _keep(self, event: Event) -> None:
+        """Write something down; what cannot be is raised at the end, since the fault counts for more than the log."""
+        try:
+            self._recorder.emit(event)
+        except (DrError, OSError) as error:
+            self._unkept = self._unkept or error
 
     async def _flow(self) -> bool:
         recorder = self._recorder
@@ -204,23 +229,24 @@ class Exercise:
             for probe, number in sorted((await self._probes.survived()).items()):
                 self._recorder.emit(Survived(self._recorder.at, probe, number))
 
-    async def _clean_up(self) -> bool:
-        """Take back whatever is left of the fault; return whether all of it could be."""
+    async def _clean_up(self) -> None:
+        """Take back whatever is left of the fault, and only then write that down."""
         recorder = self._recorder
-        recorder.enter(Phase.CLEANUP)
+        began = recorder.at
         try:
             done = await asyncio.wait_for(self._chaos.undo(), _PATIENCE)
-            undone = [Undone(recorder.at, restored.fault, "the run", restored.cause) for restored in done]
-        except (DrError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the fault may still be in
             cause = str(error) or f"not done in {_PATIENCE:.0f} s"
-            undone = [Undone(recorder.at, self._fault.fault if self._fault else "", "the run", cause)]
-        for event in undone:
-            recorder.emit(event)
-        recorder.leave(Phase.CLEANUP)
-        clean = not any(event.cause for event in undone)
-        if clean and self._fault:
-            recorder.emit(Marked(recorder.at, Mark.CLEAN, "the run"))
-        return clean
+            done = (
+                Restored(self._fault.fault if self._fault else "the fault", self._recorder.clock.monotonic(), cause),
+            )
+        self._taken_back = not any(restored.cause for restored in done)
+        self._keep(Entered(began, Phase.CLEANUP))
+        for fault, at, cause in ((r.fault, recorder.since(r.at), r.cause) for r in done):
+            self._keep(Undone(at, fault, "the run", cause, self._by_hand() if cause else ""))
+        self._keep(Left(recorder.at, Phase.CLEANUP))
+        if self._taken_back and self._fault:
+            self._keep(Marked(recorder.at, Mark.CLEAN, "the run"))
 
     def _heard(self, said: Said) -> None:
         """Write down what the experiment says; its first fault is the exercise's, each as it was accepted."""

@@ -18,6 +18,7 @@ from dr.report.findings import safe
 from dr.report.run_text import cut, drift, slow, told
 
 _WRONG, _TARGETS, _LINKS = 10, 3, 6
+_BY_HAND = "take it back by hand"
 _UNCOUNTED = "not counted at the end, so nobody knows what survived"
 _WELL = ("succeeded", "completed")  # Chaos Toolkit's words for what went well
 
@@ -246,7 +247,7 @@ def wrong(timeline: Timeline, recovery: Recovery | None) -> list[Wrong]:
     """
     aborted = [Wrong("aborted", abort.condition, abort.cause) for abort in (recovery.aborted if recovery else ())]
     left = [
-        Wrong("not taken back", undone.fault, undone.cause, "take it back by hand")
+        Wrong("not taken back", undone.fault, undone.cause, undone.remedy or _BY_HAND)
         for undone in (recovery.left if recovery else ())
     ]
     steps = []
@@ -275,7 +276,7 @@ def _wrong(timeline: Timeline, recovery: Recovery, *, detail: bool) -> Iterator[
     for entry in shown:
         yield line(("! ", "yellow"), (f"{entry.what}: {cut(entry.subject)}", "bold"), f"  {cut(entry.cause)}".rstrip())
         if entry.remedy:
-            yield line((f"    {cut(entry.remedy)}", "dim"))
+            yield line((f"    {entry.remedy}", "dim"))
     if len(found) > len(shown):
         yield line(f"… and {len(found) - len(shown)} more (--detail shows all)")
 

@@ -122,7 +122,9 @@ _LINES: dict[type[Event], Callable[[Any], str]] = {
         "" if event.status == "succeeded" else f"✗ {event.name} {event.status}: {event.cause[:_MESSAGE]}"
     ),
     Undone: lambda event: (
-        f"✗ not undone: {event.fault}: {event.cause}" if event.cause else f"✓ undone by {event.by}: {event.fault}"
+        f"✗ not undone: {event.fault}: {event.cause}; {event.remedy}".removesuffix("; ")
+        if event.cause
+        else f"✓ undone by {event.by}: {event.fault}"
     ),
     Confirmed: lambda event: f"✓ {event.step} ({event.by})",
     Staged: _staged,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -13,7 +16,7 @@ from msgspec import Struct
 
 from dr.app.recoveries import whole
 from dr.core.chaos import Restored, Said, Struck
-from dr.core.errors import ToolError
+from dr.core.errors import StoreError, ToolError
 from dr.core.events import (
     Announced,
     AnyEvent,
@@ -33,9 +36,11 @@ from dr.core.events import (
 )
 from dr.core.gameday import Abort, Duration
 from dr.core.recovery import Recovery, recovery
+from dr.core.timeline import fold
 from dr.engine.gameday import Exercise, NotSteady, Rules
 from dr.engine.ports import Injection
 from dr.engine.recorder import Recorder
+from dr.report.gameday_text import wrong
 
 EVERY = 0.02
 _RULES = Rules(within=0.5)
@@ -106,6 +111,8 @@ class Log:
         self.full_after: type[Event] | None = None
 
     def append(self, event: Event) -> None:
+        if self.full_after and any(isinstance(kept, self.full_after) for kept in self.events):
+            raise StoreError("the log cannot be written: No space left on device", "make room")
         self.events.append(event)  # type: ignore[arg-type]
 
 
@@ -261,6 +268,126 @@ def test_an_interrupted_exercise_takes_the_fault_back_and_says_that_it_was_inter
     assert world.undone == 1
     assert isinstance(log.events[-1], Ended)
     assert log.events[-1].outcome == "interrupted"
+
+
+@pytest.mark.parametrize("after", [Injected, Marked], ids=["as the fault is in", "when it was noticed"])
+def test_a_full_disk_does_not_keep_the_fault_in(after: type[Event]) -> None:
+    world, log = World(heals_after=0.0), Log()
+    log.full_after = after
+
+    async def lead() -> bool:
+        plan = announced(world, timeout=30.0)
+        one = Exercise(plan, Rules(), Recorder(log, Clock()), world, world, lambda: asyncio.sleep(0, ""))
+        with pytest.raises(StoreError, match="No space left"):
+            await one.run()
+        return one.clean
+
+    assert asyncio.run(lead()), "nobody is told that the fault is gone"
+    assert (world.undone, world.up) == (1, True)
+
+
+def test_nobody_listening_any_more_does_not_keep_the_fault_in() -> None:
+    world, log = World(heals_after=0.0), Log()
+
+    def deaf(event: Event) -> None:
+        if world.struck.is_set():
+            raise BrokenPipeError
+
+    async def lead() -> bool:
+        plan = announced(world, timeout=30.0)
+        one = Exercise(plan, Rules(), Recorder(log, Clock(), [deaf]), world, world, lambda: asyncio.sleep(0, ""))
+        with pytest.raises(BrokenPipeError):
+            await one.run()
+        return one.clean
+
+    assert asyncio.run(lead())
+    assert (world.undone, world.up) == (1, True)
+    assert [type(event) for event in log.events[-4:]] == [Undone, Left, Marked, Ended]
+
+
+@pytest.mark.parametrize(
+    "cause", ["the API server refused", OSError("No space left on device")], ids=["told", "raised"]
+)
+def test_what_was_not_taken_back_is_told_with_how_people_do_it(cause: str | OSError) -> None:
+    world, log = World(heals_after=0.05), Log()
+
+    async def undo() -> tuple[Restored, ...]:
+        if isinstance(cause, OSError):
+            raise cause
+        return (Restored("pods gone", time.monotonic(), cause),)
+
+    world.undo = undo  # type: ignore[method-assign]
+
+    async def lead() -> bool:
+        plan, recorder = announced(world), Recorder(log, Clock())
+        recorder.emit(plan)
+        one = Exercise(
+            plan, Rules(), recorder, world, world, lambda: asyncio.sleep(0, ""), lambda: "python -m dr.chaos.undo /x"
+        )
+        await one.run()
+        return one.clean
+
+    assert not asyncio.run(lead())
+    found = recovery(log.events)
+    assert found
+    assert [(u.fault, u.cause, u.remedy) for u in found.left] == [
+        ("pods gone", str(cause), "python -m dr.chaos.undo /x")
+    ]
+    assert "python -m dr.chaos.undo /x" in "".join(entry.remedy for entry in wrong(fold(log.events), found))
+
+
+IMPATIENT = """
+import asyncio, signal, sys, time
+from dr.app.stopping import heard_once
+from dr.core.chaos import Restored
+from dr.terminal import say
+from tests.engine.test_gameday import Clock, Exercise, Log, Recorder, Rules, World, announced
+
+world = World(heals_after=0.0)
+
+async def undo():
+    print("undoing", flush=True)
+    await asyncio.sleep(1.0)
+    print("undone", flush=True)
+    return (Restored("pods gone", time.monotonic()),)
+
+async def lead():
+    world.undo = undo
+    plan, recorder = announced(world, timeout=60.0), Recorder(Log(), Clock())
+    asyncio.get_running_loop().call_later(0.5, print, "struck")
+    with heard_once(say):
+        await Exercise(plan, Rules(), recorder, world, world, lambda: asyncio.sleep(3600, "")).run()
+
+signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+try:
+    asyncio.run(lead())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["somebody reads", "the terminal is gone"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_impatience_does_not_keep_the_fault_in(number: signal.Signals, *, reads: bool) -> None:
+    argv = [sys.executable, "-u", "-c", IMPATIENT]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        if not reads:
+            process.stderr.close()
+        assert process.stdout.readline() == "struck\n", process.communicate()
+        process.send_signal(number)
+        assert process.stdout.readline() == "undoing\n"
+        for _ in range(3):
+            process.send_signal(number)
+            time.sleep(0.1)
+        assert process.stdout.read().splitlines() == ["undone", "interrupted"]
+        if reads:
+            said = process.stderr.read()
+            assert "what was begun is cleaned up first" in said
+            assert "still cleaning up" in said
+        assert process.wait(10) == 130
 
 
 def test_a_recovery_by_somebody_begins_when_a_probe_has_noticed_the_fault() -> None:
