@@ -126,7 +126,6 @@ _MAPPINGS = (
     ("notifications[]", gameday.Notification),
     ("… email", gameday.Email),
     ("… a reference to a secret", gameday.Reference),
-    ("follow_up[]", gameday.FollowUp),
 )
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from dr.adapters.kube import Kube
 from dr.adapters.manifests import parse as parse_yaml
 from dr.adapters.store import SystemClock
-from dr.app import experiments
+from dr.app import experiments, promises
 from dr.app.answer import Answer
 from dr.app.clusters import binaries
 from dr.app.exercises import PRODUCTION, Options, Prepared, Shown, repeated
@@ -138,6 +138,7 @@ def _prepared(gameday: Gameday, file: Path, digest: str, options: Options, shown
             simulate(loaded.graph, loaded.source.resources, supplied, config.startup, options.seed),
             programs,
         )
+    promises.check(gameday, file, source.assignment if source else None)
     steps = _steps(gameday, file.parent, loaded) if recovery.by == "runbook" else ()
     return Prepared(gameday, file, digest, found, refused, loaded, source, programs, production, steps)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from dr.core import promises
 from dr.core.events import Objective, PlannedProbe
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Where
@@ -266,7 +267,7 @@ class Notification(_Strict, frozen=True):
 
 
 class FollowUp(_Strict, frozen=True):
-    """What an earlier run left to do: who does it, until when, and when it is tested again."""
+    """What a run left to do, in its `follow-up.yaml`: who does it, until when, and when it is tested again."""
 
     what: str
     owner: str
@@ -290,7 +291,6 @@ class Gameday(_Strict, frozen=True):
     roles: dict[str, str] = {}
     approvals: tuple[Approval, ...] = ()
     notifications: tuple[Notification, ...] = ()
-    follow_up: tuple[FollowUp, ...] = ()
     cool_down: Duration = lasting(0.0)
 
 
@@ -344,6 +344,7 @@ def parse(document: Document, file: str) -> tuple[Gameday | None, tuple[Diagnost
 
 def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
     """Yield what is well formed and cannot be meant: where in the file, and why."""
+    yield from promises.unmeasured(gameday)
     target, steady, recovery = gameday.target, gameday.steady_state, gameday.recovery
     names = [probe.name for probe in steady.probes]
     twice = sorted({name for name in names if names.count(name) > 1})

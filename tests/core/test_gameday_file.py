@@ -10,9 +10,15 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dr.adapters.manifests import parse as parse_yaml
+from dr.app.promises import check
+from dr.core.errors import ConfigError
+from dr.core.events import PlannedStep
 from dr.core.gameday import Gameday, duration, parse, planned, promised
+from dr.core.model import Ref
+from dr.core.work import Assignment
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "dr" / "schemas" / "gameday.schema.json").read_text())
@@ -31,6 +37,8 @@ objectives:
   units: {shop: 60}
   tiers: {critical: {units: [shop, pay], rto: 45s}}
 blast_radius: {namespaces: [shop]}
+repo: {url: .}
+recovery: {by: restore}
 """
 
 
@@ -71,6 +79,23 @@ def test_a_gameday_file_says_what_is_probed_and_promised() -> None:
         ("kubernetes: {service: shop/web}", "", "day.yaml:5: steady_state.probes: each probe must be exactly one of"),
         ("name: data", "name: web", "day.yaml:5: steady_state.probes: more than one probe is called web"),
         ("rpo: 5", "rpo: [5]", "day.yaml:11: objectives.rpo: [5] is no duration"),
+        (
+            "canary: {config_map: default/dr-canary}",
+            "tcp: {host: db, port: 5432}",
+            "day.yaml:11: objectives.rpo: no probe is a `canary`, so nobody counts what is lost",
+        ),
+        (
+            "by: restore",
+            "by: observe",
+            "day.yaml:12: objectives.units.shop: only a restore from git tells when a unit is back",
+        ),
+        (
+            "by: restore",
+            "by: snapshot",
+            "day.yaml:13: objectives.tiers.critical: only a restore from git tells when a unit is back",
+        ),
+        ("units: [shop, pay]", "units: []", "day.yaml:13: objectives.tiers.critical: names no `units`"),
+        ("title:", "follow_up: []\ntitle:", "day.yaml:1: follow_up: there is no field `follow_up`"),
     ],
 )
 def test_each_mistake_is_named_by_its_line_and_what_to_write(old: str, new: str, said: str) -> None:
@@ -86,8 +111,24 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 
 def test_a_restore_without_a_repo_is_refused_before_anything_is_broken() -> None:
-    _, wrong = read(GOOD + "recovery: {by: restore}\n")
+    _, wrong = read(GOOD.replace("repo: {url: .}\n", ""))
     assert wrong == ["day.yaml: day.yaml: `repo` is missing: a restore from git needs it"]
+
+
+def test_a_misspelt_unit_is_named_by_its_line_and_not_missed_after_the_exercise(tmp_path: Path) -> None:
+    file = tmp_path / "day.yaml"
+    file.write_text(GOOD)
+    found, _ = read(GOOD)
+    assert found
+    steps = tuple(PlannedStep(Ref("v1", "Namespace", "", name), name) for name in ("shops", "pay"))
+    with pytest.raises(ConfigError) as caught:
+        check(found, file, Assignment(steps, ()))
+    assert caught.value.cause.splitlines()[1:] == [
+        f"    {file}:12: the restore has no unit shop; it has shops",
+        f"    {file}:13: the restore has no unit shop; it has shops",
+    ]
+    renamed = replace(found, objectives=replace(found.objectives, units={}, tiers={}))
+    check(renamed, file, Assignment(steps, ()))
 
 
 def test_the_schema_that_is_shipped_takes_what_is_good_and_refuses_a_misspelt_limit() -> None:
