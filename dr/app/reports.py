@@ -19,7 +19,7 @@ from dr.core.events import Phase
 from dr.core.evidence import evidence as evidence_of
 from dr.core.evidence import period as period_of
 from dr.core.gameday import FollowUp
-from dr.core.history import Row
+from dr.core.history import Row, by_target
 from dr.core.move import Move
 from dr.core.recovery import Recovery
 from dr.core.timeline import Timeline
@@ -143,7 +143,7 @@ def compare(one: str, other: str, reports: Path, form: str, *, detail: bool) -> 
 
 
 def trend(scenario: str, reports: Path, form: str, split: str = "") -> Answer:
-    """Answer `dr report trend`: all runs of a scenario; exit code 1 when they became longer.
+    """Answer `dr report trend`: all runs of a scenario, each target's by themselves; exit code 1 when one's are longer.
 
     `split`: the beginning of a time, run or commit from which on a run counts as after the change. Raises NotFound.
     """
@@ -152,12 +152,14 @@ def trend(scenario: str, reports: Path, form: str, split: str = "") -> Answer:
         known = sorted({group.scenario for group in history.groups(reports)})
         there = f"there are {', '.join(known)}" if known else f"{reports} holds no runs"
         raise NotFound(f"there is no run of the scenario {scenario!r}", there)
-    found = history_text.trend(rows, split)
-    code = 1 if found.regression and found.regression.flagged else 0
+    found = {where: history_text.trend(own, split) for where, own in by_target(rows).items()}
+    code = 1 if any(one.regression and one.regression.flagged for one in found.values()) else 0
     if form == "json":
-        content = {"schema": SCHEMA_VERSION, "scenario": scenario, **msgspec.structs.asdict(found)}
+        targets = [{"target": where, **msgspec.structs.asdict(one)} for where, one in found.items()]
+        content = {"schema": SCHEMA_VERSION, "scenario": scenario, **targets[-1], "others": targets[:-1]}
         return Answer(content=encode(content), notes=notes, exit_code=code)
-    return Answer(tuple(history_text.trended(found, scenario)), notes=notes, exit_code=code)
+    shown = (history_text.trended(one, f"{scenario} on {where}") for where, one in found.items())
+    return Answer(tuple(line for lines in shown for line in lines), notes=notes, exit_code=code)
 
 
 def blame(run: str, reports: Path, form: str, *, detail: bool) -> Answer:

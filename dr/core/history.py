@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dr.core.recovery import Recovery
 from dr.core.timeline import Timeline
+
+_THROWAWAY = re.compile(r"^(dr-gameday|dr-rehearsal)-\d+")  # the number of the process that made it
 
 
 class Outcome(Struct, frozen=True):
@@ -70,6 +75,18 @@ class Point(Struct, frozen=True):
     rta: float | None
     censored: float | None
     promised: float | None
+
+
+def by_target(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
+    """Return rows by the target that they are comparable on, the one of the last row at the end.
+
+    Throw-away clusters are alike, whatever each was called.
+    """
+    found: dict[str, tuple[Row, ...]] = {}
+    for row in rows:
+        where = _THROWAWAY.sub(r"\1", row.target) if row.embedded else row.target
+        found[where] = (*found.pop(where, ()), row)
+    return found
 
 
 class Group(Struct, frozen=True):

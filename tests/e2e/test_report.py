@@ -22,7 +22,7 @@ from dr.app import records, reports
 from dr.app.finish import write
 from dr.cli import main
 from dr.core.events import Announced, AnyEvent, Began, Probed
-from dr.core.history import Row
+from dr.core.history import Row, by_target
 from dr.core.model import Pin
 from tests.report.test_gameday_reports import gameday
 
@@ -43,23 +43,25 @@ def keep(
     scenario: str = "cluster-removed",
     slower: float = 0.0,
     commit: str = "a" * 40,
+    target: str = "",
 ) -> Path:
     """Write a run and its reports; `slower`: seconds by which it came back later."""
     run = folder / f"{day}-080000-{scenario}"
     run.mkdir(parents=True)
-    _log(run, _changed(gameday(outcome), day, scenario, slower, commit, run.name))
+    _log(run, _changed(gameday(outcome), day, scenario, slower, commit, run.name, target))
     write(run)
     return run
 
 
 def _changed(
-    events: list[AnyEvent], day: str, scenario: str, slower: float, commit: str, name: str
+    events: list[AnyEvent], day: str, scenario: str, slower: float, commit: str, name: str, target: str = ""
 ) -> Iterable[AnyEvent]:
     for event in events:
         match event:
             case Began():
                 pins = (Pin("shop", "/repo", commit),)
-                yield replace(event, time=f"{day}T08:00:00.000+00:00", run=name, pins=pins)
+                struck = replace(event.target, context=target or event.target.context)
+                yield replace(event, time=f"{day}T08:00:00.000+00:00", run=name, pins=pins, target=struck)
             case Announced():
                 yield replace(event, scenario=scenario)
             case Probed(at, _, _, began) if at > 41:
@@ -187,6 +189,28 @@ def test_a_regression_after_a_commit_is_the_exit_code_and_noise_is_not(
     assert (found["split"], found["before"]["n"], found["after"]["n"]) == ("b" * 9, 6, 6)
     other = said("trend", "cluster-removed", "--reports", str(tmp_path), "--split", "2026-10-12", "-o", "json")
     assert json.loads(other)["before"]["n"] == 11
+
+
+def test_runs_on_different_clusters_are_no_regression_of_each_other(tmp_path: Path) -> None:
+    for number in range(12):
+        day = (date(2026, 10, 1) + timedelta(days=number)).isoformat()
+        noise = 2.0 + 1.5 * math.sin(7.0 * number)
+        target, commit = ("slow", "b" * 40) if number >= 6 else ("fast", "a" * 40)
+        keep(tmp_path, day, slower=noise + (10.0 if target == "slow" else 0.0), commit=commit, target=target)
+    output = said("trend", "cluster-removed", "--reports", str(tmp_path))
+    assert "cluster-removed on fast  6 runs" in output
+    assert "cluster-removed on slow  6 runs" in output
+    assert "nothing to compare" in output
+    found = json.loads(said("trend", "cluster-removed", "--reports", str(tmp_path), "-o", "json"))
+    assert (found["target"], [other["target"] for other in found["others"]]) == ("slow", ["fast"])
+
+
+def test_throw_away_clusters_are_alike_and_others_with_a_number_are_not() -> None:
+    row = Row("r", "2026-10-01", "gameday", "s", "t", "met")
+    names = (("dr-gameday-71", True), ("dr-gameday-4", True), ("dr-shop-1", True), ("dr-gameday-4", False))
+    rows = [replace(row, target=name, embedded=embedded) for name, embedded in names]
+    found = {where: len(own) for where, own in by_target(rows).items()}
+    assert found == {"dr-gameday": 2, "dr-shop-1": 1, "dr-gameday-4": 1}
 
 
 def test_blame_names_what_took_longest_first(runs: Path) -> None:
