@@ -185,7 +185,10 @@ TWICE = """
 title: Something that is taken back at the second try
 description: Its rollback fails the first time.
 method: [{type: action, name: strike, provider: {type: process, path: "true"}}]
-rollbacks: [{type: action, name: put back, provider: {type: process, path: PATH}}]
+rollbacks:
+  - type: action
+    name: put back
+    provider: {type: python, module: runpy, func: run_path, arguments: {path_name: PATH}}
 """
 GAMEDAY = """
 title: By the actions of others
@@ -230,9 +233,11 @@ def test_a_killed_run_has_the_rollbacks_of_others_played_and_its_canary_taken_aw
 
 
 def test_what_the_run_cannot_take_back_the_dead_man_does(platform: Cluster, tmp_path: Path) -> None:
-    script = tmp_path / "put-back"
-    script.write_text(f"#!/bin/sh\ntest -e {tmp_path}/tried || {{ touch {tmp_path}/tried; exit 1; }}\n")
-    script.chmod(0o755)
+    script = tmp_path / "put_back.py"
+    script.write_text(
+        f"import pathlib\ntried = pathlib.Path({str(tmp_path)!r}) / 'tried'\n"
+        "if not tried.exists():\n    tried.touch()\n    raise RuntimeError('not yet')\n"
+    )
     reports = tmp_path / "reports"
     file = written(tmp_path, TWICE.replace("PATH", str(script)), "1s")
     argv = [DR, "gameday", "run", file, "--yes", "--reports", str(reports)]

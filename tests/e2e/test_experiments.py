@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +19,12 @@ import pytest
 from dr.adapters import cache
 from dr.adapters.kube import Kube
 from dr.adapters.probing.questions import Asker, Refused
+from dr.adapters.store import events
 from dr.app.clusters import Binaries, bring_up
 from dr.app.reading import load
 from dr.app.recoveries import Arena, Source, fill
 from dr.app.restores import assignment_of
+from dr.core.events import Activity, Injected, Probed
 from dr.core.gameday import KubernetesProbe, Probe
 from dr.core.model import Body, Ref
 from dr.core.simulated import simulate
@@ -62,6 +65,15 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def platform(state: Path) -> Iterator[Cluster]:
     """The sample platform, restored into an embedded cluster; the experiments of this module share it."""
+    made = whole("platform")
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+def whole(name: str) -> Cluster:
+    """Return an embedded cluster with the sample platform in it."""
     found = Binaries(pinned().kubernetes, binaries())
     loaded = load([str(PLATFORM)], "", "production", None, 32)
     config = loaded.config
@@ -70,7 +82,7 @@ def platform(state: Path) -> Iterator[Cluster]:
     source = Source(assignment_of(loaded), loaded.graph, config, simulation, found)
 
     async def filled() -> Cluster:
-        made = await bring_up("platform", 3, found, lambda _: None, simulation)
+        made = await bring_up(name, 3, found, lambda _: None, simulation)
         try:
             await fill(Arena(made.access, made), source)
             async with Kube(made.access) as kube:
@@ -80,11 +92,7 @@ def platform(state: Path) -> Iterator[Cluster]:
             raise
         return made
 
-    made = asyncio.run(filled())
-    try:
-        yield made
-    finally:
-        made.down()
+    return asyncio.run(filled())
 
 
 def settled(platform: Cluster, private: Path) -> None:
@@ -109,7 +117,12 @@ def settled(platform: Cluster, private: Path) -> None:
 
 def run(tmp_path: Path, name: str, *words: str) -> tuple[int, dict[str, Any], str]:
     """Return exit code, report and what was said of a run of an experiment."""
-    argv = [DR, "chaos", "run", name, "--yes", "--reports", str(tmp_path / "reports"), "-o", "json", *words]
+    return answered(tmp_path, "chaos", "run", name, *words)
+
+
+def answered(tmp_path: Path, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Return the same of any command that leads an exercise."""
+    argv = [DR, *words, "--yes", "--reports", str(tmp_path / "reports"), "-o", "json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=170, env=os.environ)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
@@ -268,5 +281,59 @@ def test_what_etcd_lost_since_its_snapshot_is_counted(
     assert report["gameday"]["verdict"] == verdict
     if code == 0:
         (loss,) = report["gameday"]["losses"]
-        assert loss["lost"] == loss["written"] - loss["survived"] > 0
         assert 1.5 < loss["rpa"] < 6
+        # Counted anew, from what the canary was told and when the snapshot was made, and not from the report.
+        told = events(folder(tmp_path))
+        fault = next(event.at for event in told if isinstance(event, Injected))
+        shot = next(event.began for event in told if isinstance(event, Activity) and event.name == "snapshot-etcd")
+        acknowledged = {
+            e.number: e.at for e in told if isinstance(e, Probed) and e.number and e.passed and e.at <= fault
+        }
+        gone = [number for number in acknowledged if number > loss["survived"]]
+        assert (loss["written"], loss["lost"]) == (max(acknowledged), len(gone))
+        assert shot - 1.5 < acknowledged[loss["survived"]] < min(acknowledged[number] for number in gone)
+        assert min(acknowledged[number] for number in gone) > shot
+
+
+@pytest.mark.parametrize(
+    ("file", "survives"), [("etcd-from-snapshot", True), ("etcd-from-git", False)], ids=["snapshot", "git"]
+)
+def test_both_recoveries_of_etcd_are_measured_and_tell_what_each_loses(
+    state: Path, tmp_path: Path, file: str, survives: bool
+) -> None:
+    binaries()
+    found, report, said = answered(tmp_path, "gameday", "run", str(ROOT / "experiments" / "gamedays" / f"{file}.yaml"))
+    assert found == 0, said
+    recovery = report["gameday"]
+    (loss,) = recovery["losses"]
+    assert (recovery["verdict"], loss["survived"] is not None) == ("met", survives)
+    assert 0 < loss["lost"] <= loss["written"]
+    assert (loss["lost"] == loss["written"]) == (not survives), "what is not in git cannot come back from it"
+    assert not list((state / "clusters").glob("*[0-9]*")), "a cluster was left behind"
+
+
+# A Secret that is in no repo: what needs it waits for it for ever.
+KNOWN = "            - configMapRef:\n                name: features\n"
+LACKING = KNOWN + "            - secretRef:\n                name: only-in-the-vault\n"
+
+
+def test_a_cluster_that_git_cannot_bring_back_whole_is_given_up(state: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "lacking"
+    shutil.copytree(PLATFORM, repo)
+    workload = repo / "apps" / "base" / "storefront" / "web.yaml"
+    text = workload.read_text()
+    assert KNOWN in text
+    workload.write_text(text.replace(KNOWN, LACKING))
+    made = whole("doomed")
+    try:
+        words = ("--to", "local:doomed", "--repo", str(repo), "--env", "production", "--timeout", "25", "--rto", "100")
+        found, report, said = run(tmp_path, "cluster-removed", *words)
+    finally:
+        made.down()
+    assert found == 1, said
+    recovery = report["gameday"]
+    assert (recovery["verdict"], recovery["rta"]) == ("missed", None)
+    assert recovery["censored"] == pytest.approx(25.0)
+    assert [objective["met"] for objective in recovery["objectives"]] == [False]
+    assert [probe["downtime"] for probe in recovery["probes"]] == [None, None]
+    assert not list((state / "clusters").glob("recovered-*")), "a cluster was left behind"
