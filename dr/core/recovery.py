@@ -26,11 +26,12 @@ from dr.core.events import (
     Moved,
     Objective,
     Phase,
-    PlannedProbe,
     Probed,
     Survived,
     Undone,
 )
+from dr.core.losses import Loss, all_lost, loss, worst
+from dr.core.outages import Moment, ProbeTime, probe_time
 from dr.core.timeline import UnitTime, fold
 
 PARTS = (
@@ -41,71 +42,6 @@ PARTS = (
     ("restore", Mark.CONTROL_PLANE, Mark.WORKLOADS),
     ("verify", Mark.WORKLOADS, Mark.RECOVERED),
 )
-
-
-class Moment(Struct, frozen=True):
-    """A mark: seconds since the run began, by how many seconds it may have been earlier, and who says so."""
-
-    mark: Mark
-    at: float
-    error: float = 0.0
-    by: str = ""
-
-
-class Outage(Struct, frozen=True):
-    """A time in which a probe failed: first failure answered, first pass after it answered (None: it never passed).
-
-    It lasted at most from `earliest`, the last pass before it, to `ended`, and at least from `began` to `latest`, when
-    the last failing question was asked. All in seconds of the run.
-    """
-
-    began: float
-    earliest: float
-    latest: float
-    ended: float | None
-    cause: str = ""
-
-
-class ProbeTime(Struct, frozen=True):
-    """A probe through the exercise: how often it was asked and failed, its outages after the fault, when it was steady.
-
-    `recovered`: the answer that began its last unbroken row of passes; None when it did not pass often enough.
-    """
-
-    probe: PlannedProbe
-    asked: int
-    failed: int
-    outages: tuple[Outage, ...]
-    recovered: Moment | None
-
-    @property
-    def downtime(self) -> float | None:
-        """Seconds in which it may have been down after the fault, at most; None while it still is."""
-        if any(outage.ended is None for outage in self.outages):
-            return None
-        return sum((outage.ended or 0.0) - outage.earliest for outage in self.outages)
-
-    @property
-    def error(self) -> float:
-        """By how many seconds the downtime may have been less."""
-        return sum((o.ended or 0.0) - o.earliest - max(0.0, o.latest - o.began) for o in self.outages)
-
-
-class Loss(Struct, frozen=True):
-    """What a canary lost: the newest number written before the fault and the newest that survived (None: nothing).
-
-    `rpa` is the time from the last surviving write to the fault, in seconds, None when nothing survived; `lost` counts
-    the acknowledged writes that are gone; `error`: the fault's own uncertainty. One that was not `counted` at the end
-    says nothing of what survived: both are None.
-    """
-
-    probe: PlannedProbe
-    written: int
-    survived: int | None
-    lost: int | None
-    rpa: float | None
-    error: float
-    counted: bool = True
 
 
 class Part(Struct, frozen=True):
@@ -161,12 +97,12 @@ class Recovery(Struct, frozen=True):
     @property
     def rpa(self) -> float | None:
         """The worst of the canaries' losses in seconds; None without a canary, or when one has none."""
-        return _worst(loss.rpa for loss in self.losses)
+        return worst(loss.rpa for loss in self.losses)
 
     @property
     def lost(self) -> int | None:
         """All canaries' lost writes; None without a canary, or when one was not counted."""
-        return _all_lost(self.losses)
+        return all_lost(self.losses)
 
     @property
     def left(self) -> tuple[Undone, ...]:
@@ -248,39 +184,6 @@ def _over(told: Sequence[AnyEvent], announced: Announced, fault: Injected | None
     return len(told), min(told[-1].at, limit)
 
 
-def probe_time(
-    probe: PlannedProbe, samples: Sequence[Probed], fault: Injected | None, announced: Announced
-) -> ProbeTime:
-    """Return a probe's outages since the fault was asked for, and when it was steady again.
-
-    A question that was asked before the fault can fail because of it, but it cannot show that anything recovered.
-    """
-    since = fault.began if fault else float("inf")
-    outages: list[Outage] = []
-    row: list[Probed] = []
-    before = since
-    latest = 0.0
-    for sample in sorted(samples, key=lambda s: (s.began, s.at)):
-        if sample.at < since:
-            continue
-        if not sample.passed:
-            if not outages or outages[-1].ended is not None:
-                outages.append(Outage(sample.at, max(since, before), sample.began, None, sample.cause))
-            latest, row = sample.began, []
-        elif sample.began >= since:
-            if outages and outages[-1].ended is None:
-                open_ = outages[-1]
-                outages[-1] = Outage(open_.began, open_.earliest, latest, sample.at, open_.cause)
-            before, row = sample.began, [*row, sample]
-    recovered = None
-    if len(row) >= announced.consecutive and row[-1].at - row[0].at >= announced.hold:
-        first = row[0]
-        error = first.at - max(latest, since) if outages else first.at - since
-        recovered = Moment(Mark.RECOVERED, first.at, error, probe.name)
-    failed = sum(1 for sample in samples if not sample.passed and sample.at >= since)
-    return ProbeTime(probe, len(samples), failed, tuple(outages), recovered)
-
-
 def _seen(probes: Sequence[ProbeTime], fault: Injected, workloads: Moment | None) -> dict[Mark, Moment]:
     """Return the marks that probes see: the first failure, and when the last of them was steady again."""
     found: dict[Mark, Moment] = {}
@@ -326,30 +229,6 @@ def _parts(moments: Mapping[Mark, Moment], accepting: float) -> tuple[tuple[Part
     return tuple(parts), (last.at - first.at if last else None), (last.error if last else 0.0) + accepting
 
 
-def loss(probe: PlannedProbe, samples: Sequence[Probed], counted: Survived | None, fault: Injected) -> Loss:
-    """Return what a canary lost: the writes acknowledged before the fault, and how old the newest survivor was."""
-    written = {s.number: s.at for s in samples if s.passed and s.number is not None and s.at <= fault.at}
-    newest = max(written, default=0)
-    if counted is None:
-        return Loss(probe, newest, None, None, None, fault.at - fault.began, counted=False)
-    survived = counted.number
-    lost = sum(1 for number in written if survived is None or number > survived)
-    kept = [at for number, at in written.items() if survived is not None and number <= survived]
-    # What was written last survived: nothing was lost, however long ago that was.
-    rpa = 0.0 if written and not lost else fault.at - max(kept) if kept else None
-    return Loss(probe, newest, survived, lost, rpa, fault.at - fault.began)
-
-
-def _worst(values: Iterable[float | None]) -> float | None:
-    known = tuple(values)
-    return None if not known or None in known else max(value for value in known if value is not None)
-
-
-def _all_lost(losses: Sequence[Loss]) -> int | None:
-    known = [item.lost for item in losses if item.lost is not None]
-    return sum(known) if known and len(known) == len(losses) else None
-
-
 def _judged(
     objective: Objective,
     rta: float | None,
@@ -365,10 +244,10 @@ def _judged(
         actual = None if fault is None or None in down else max((d for d in down if d is not None), default=0.0)
         error = max((probe.error for probe in probes), default=0.0)
     elif objective.kind == "lost":
-        lost = _all_lost(losses)
+        lost = all_lost(losses)
         actual, error = (None if lost is None else float(lost)), 0.0
     elif objective.kind == "rpo":
-        actual = _worst(item.rpa for item in losses)
+        actual = worst(item.rpa for item in losses)
         error = max((item.error for item in losses), default=0.0)
     elif objective.units:
         known = {unit.name: unit for unit in units}

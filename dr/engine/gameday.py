@@ -27,7 +27,7 @@ from dr.core.events import (
     Undone,
 )
 from dr.core.gameday import Abort
-from dr.core.recovery import probe_time
+from dr.core.outages import probe_time
 from dr.engine.ports import Answer, Chaos, Injection, Probes
 from dr.engine.recorder import Recorder
 

@@ -6,7 +6,8 @@ import msgspec
 
 from dr.core.events import Phase
 from dr.core.move import Move
-from dr.core.recovery import Moment, ProbeTime, Recovery
+from dr.core.outages import Moment, ProbeTime
+from dr.core.recovery import Recovery
 from dr.core.timeline import Timeline
 from dr.report.data import Data, encode
 from dr.report.move_data import content as move_content

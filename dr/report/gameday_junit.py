@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from dr.core.recovery import ProbeTime, Recovery
+from dr.core.outages import ProbeTime
+from dr.core.recovery import Recovery
 from dr.core.timeline import Timeline
 from dr.report.findings import safe
 from dr.report.gameday_text import probed, promised, verdict, wrong

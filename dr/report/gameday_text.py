@@ -10,7 +10,8 @@ from msgspec import Struct
 from dr.core.events import Mark
 from dr.core.history import Row
 from dr.core.model import LEVELS, Level
-from dr.core.recovery import Judged, ProbeTime, Recovery
+from dr.core.outages import ProbeTime
+from dr.core.recovery import Judged, Recovery
 from dr.core.stats import summary
 from dr.core.timeline import Timeline, roots
 from dr.report.console import Line, line, many, seconds

@@ -11,7 +11,8 @@ from prometheus_client.openmetrics import parser
 
 from dr.core.events import PlannedProbe
 from dr.core.history import Outcome, Row
-from dr.core.recovery import Outage, ProbeTime, Recovery, recovery
+from dr.core.outages import Outage, ProbeTime
+from dr.core.recovery import Recovery, recovery
 from dr.report.metrics import metrics
 from tests.report.test_gameday_reports import gameday
 
