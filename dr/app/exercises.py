@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from dr.adapters.chaos import Experiment
 from dr.adapters.kube import Kube, kubeconfig
 from dr.adapters.probing import Prober
-from dr.adapters.store import EventLog, SystemClock, new_run
+from dr.adapters.store import EventLog, SystemClock
 from dr.app import experiments
 from dr.app.clusters import Binaries, bring_up
 from dr.app.command import command
@@ -30,7 +30,6 @@ from dr.app.places import state_folder, target
 from dr.app.reading import Loaded
 from dr.app.recoveries import Arena, Ask, Source, fill, recoverer
 from dr.app.restores import lock_of
-from dr.app.stopping import heard_once
 from dr.core import gameday as gamedays
 from dr.core.chaos import CONTEXT, LIMITS, LOCK, UNDO
 from dr.core.errors import DrError, LockError, StoreError, UsageError
@@ -38,7 +37,6 @@ from dr.core.events import Announced, Approved, Began, Checked, Ended, Event, Ph
 from dr.core.gameday import Gameday
 from dr.core.model import Level, Ref
 from dr.core.notice import Notice
-from dr.core.refusals import refusals
 from dr.core.runbook import RunbookStep
 from dr.engine.gameday import Exercise, Rules
 from dr.engine.lock import GAMEDAY, HOLD, kept
@@ -48,12 +46,6 @@ from dr.local.cluster import SIMULATED
 Watcher = Callable[[Event], None]
 PRODUCTION, APPROVED = "DR_PRODUCTION", "DR_APPROVED"
 _METHOD = 300.0  # seconds for an experiment to strike at all
-
-
-class Stopped(DrError):
-    """A series was ended by how its last run went."""
-
-    exit_code = 1
 
 
 class Options(Struct, frozen=True):
@@ -95,59 +87,7 @@ class Shown(Struct, frozen=True):
     attended: bool = True  # whether somebody is there to be asked
 
 
-async def repeated(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Path], DrError | None]:
-    """Run an exercise as often as asked; a cluster that comes through one whole is used for the next.
-
-    Returns the runs' folders, and the error that ended the row early.
-    """
-    with heard_once(shown.say):
-        return await _row(ready, options, shown)
-
-
-async def _row(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Path], DrError | None]:
-    folders: list[Path] = []
-    arena: Arena | None = None
-    try:
-        for number in range(1, options.repeat + 1):
-            if number > 1:
-                await asyncio.sleep(ready.gameday.cool_down)
-                _allowed_still(ready)
-            arena = arena or await _arena(ready, shown)
-            folders.append(new_run(options.reports.absolute(), ready.scenario))
-            done = await _once(ready, arena, folders[-1], options, shown, number)
-            if number < options.repeat and (why := _unfit(done)):
-                cause = f"the series ended after run {number} of {options.repeat}: {why}"
-                raise Stopped(cause, f"look at {folders[-1]} before the fault is sent again")
-            if arena.spent:
-                await arena.close()
-                arena = None
-    except DrError as error:
-        return folders, error
-    finally:
-        if arena:
-            await arena.close()
-    return folders, None
-
-
-def _unfit(done: Finished) -> str:
-    """Return why a fault may not be sent again after a run, "" when it may."""
-    found = done.recovery
-    if found and found.aborted:
-        return f"it was aborted, {found.aborted[0].condition}"
-    return f"{found.left[0].fault} was not taken back: {found.left[0].cause}" if found and found.left else ""
-
-
-def _allowed_still(ready: Prepared) -> None:
-    """Raise UsageError when what allowed a series has run out meanwhile."""
-    experiment = ready.experiment
-    now = SystemClock().now()
-    found = refusals(ready.gameday, experiment.body, experiment.settings, ready.production, now)
-    if found:
-        cause = "; ".join(f"{check.check}: {check.subject}: {check.cause}" for check in found)
-        raise UsageError(f"the series ended before its next run: {cause}", found[0].remedy)
-
-
-async def _arena(ready: Prepared, shown: Shown) -> Arena:
+async def arena_of(ready: Prepared, shown: Shown) -> Arena:
     """Return the cluster that is to be struck: the one that is named, or one made and filled for the exercise."""
     spec = ready.gameday.target
     if spec.create is None:
@@ -205,7 +145,7 @@ class _Run(Struct, frozen=True):
     messenger: Messenger
 
 
-async def _once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> Finished:
+async def once(ready: Prepared, arena: Arena, folder: Path, options: Options, shown: Shown, number: int) -> Finished:
     """Run the exercise once, and return how it went.
 
     Its end and its reports are written whatever happens, by the dead man if need be.

@@ -17,11 +17,12 @@ from dr.adapters.store import SystemClock
 from dr.app import experiments, promises
 from dr.app.answer import Answer
 from dr.app.clusters import binaries
-from dr.app.exercises import PRODUCTION, Options, Prepared, Shown, repeated
+from dr.app.exercises import PRODUCTION, Options, Prepared, Shown
 from dr.app.places import target
 from dr.app.reading import Loaded, load
 from dr.app.recoveries import Source
 from dr.app.restores import assignment_of, lock_of
+from dr.app.series import repeated
 from dr.core import gameday as gamedays
 from dr.core.errors import ConfigError, UsageError
 from dr.core.gameday import Duration, Gameday, RepoSource, TargetSpec

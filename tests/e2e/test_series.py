@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from dr.adapters.store import SystemClock, events
-from dr.app import exercises, gamedays
-from dr.app.exercises import Options, Prepared, Shown, repeated
+from dr.app import gamedays, series
+from dr.app.exercises import Options, Prepared, Shown
 from dr.app.experiments import load
 from dr.app.finish import Finished
 from dr.app.recoveries import Arena
@@ -42,7 +42,7 @@ cool_down: 4s
 """
 
 
-def series(platform: Cluster, folder: Path, seconds: str, repeat: str) -> subprocess.CompletedProcess[str]:
+def held(platform: Cluster, folder: Path, seconds: str, repeat: str) -> subprocess.CompletedProcess[str]:
     settled(platform, folder)
     lock = subprocess.run([DR, "lock", "local:platform"], capture_output=True, text=True, check=True).stdout.split()[-1]
     file = folder / "gameday.yaml"
@@ -52,7 +52,7 @@ def series(platform: Cluster, folder: Path, seconds: str, repeat: str) -> subpro
 
 
 def test_a_series_cools_down_between_its_runs(platform: Cluster, tmp_path: Path) -> None:
-    done = series(platform, tmp_path, "1", "2")
+    done = held(platform, tmp_path, "1", "2")
     assert done.returncode == 0, done.stderr
     first, second = (path.parent for path in sorted((tmp_path / "reports").glob("*/events.jsonl")))
     plans = [next(e for e in events(run) if isinstance(e, Announced)) for run in (first, second)]
@@ -62,7 +62,7 @@ def test_a_series_cools_down_between_its_runs(platform: Cluster, tmp_path: Path)
 
 
 def test_a_series_ends_with_a_run_that_was_aborted(platform: Cluster, tmp_path: Path) -> None:
-    done = series(platform, tmp_path, "60", "3")
+    done = held(platform, tmp_path, "60", "3")
     assert done.returncode == 1, done.stderr
     assert "the series ended after run 1 of 3: it was aborted, api failing for 5 s" in done.stderr
     (run,) = (path.parent for path in (tmp_path / "reports").glob("*/events.jsonl"))
@@ -82,8 +82,8 @@ def test_an_approval_that_runs_out_ends_the_series_before_the_next_fault(
     async def arena(*_: Any) -> Arena:
         return Arena(NOWHERE)
 
-    monkeypatch.setattr(exercises, "_once", once)
-    monkeypatch.setattr(exercises, "_arena", arena)
+    monkeypatch.setattr(series, "once", once)
+    monkeypatch.setattr(series, "arena_of", arena)
     monkeypatch.setattr(SystemClock, "now", lambda _: now[0].isoformat())
     file = tmp_path / "gameday.yaml"
     file.write_text(GAMEDAY.replace("LOCK", "7e2c/0af1").replace("SECONDS", "1").replace("4s", "0s"))
@@ -94,7 +94,7 @@ def test_an_approval_that_runs_out_ends_the_series_before_the_next_fault(
     shown = Shown(say, watching, lambda _: None, lambda _: ("", ""))
 
     async def lead() -> tuple[list[Path], DrError | None]:
-        return await repeated(ready, Options(repeat=5, reports=tmp_path / "reports"), shown)
+        return await series.repeated(ready, Options(repeat=5, reports=tmp_path / "reports"), shown)
 
     folders, error = asyncio.run(lead())
     assert len(folders) == 2
