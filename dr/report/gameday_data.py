@@ -84,7 +84,10 @@ def _gameday(recovery: Recovery) -> Data:
             {"fault": i.fault, "began": i.began, "at": i.at, "targets": list(i.targets), "undo": i.undo}
             for i in recovery.injected
         ],
-        "undone": [{"fault": u.fault, "at": u.at, "by": u.by, "cause": cut(u.cause)} for u in recovery.undone],
+        "undone": [
+            {"fault": u.fault, "at": u.at, "by": u.by, "cause": cut(u.cause), "remedy": u.remedy}
+            for u in recovery.undone
+        ],
         "aborted": [{"at": a.at, "condition": a.condition, "cause": cut(a.cause)} for a in recovery.aborted],
         "activities": [
             {"name": a.name, "kind": a.kind, "status": a.status, "began": a.began, "at": a.at, "cause": cut(a.cause)}

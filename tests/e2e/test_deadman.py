@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from dr.adapters.kube import Kube
 from dr.adapters.store import events
+from dr.app.deadman import by_hand
 from dr.core.events import AnyEvent, Ended, Entered, Injected, Phase, Undone
 from dr.local import etcd
 from dr.local.cluster import Cluster
@@ -251,6 +253,15 @@ def test_what_the_run_cannot_take_back_the_dead_man_does(platform: Cluster, tmp_
     assert "not taken back" not in done.stdout
     assert subprocess.run([DR, "report", "verify", str(folder)], check=False, capture_output=True).returncode == 0
     assert _private(tmp_path) == []
+
+
+def test_what_nobody_could_take_back_is_told_with_the_folder_and_the_command(tmp_path: Path) -> None:
+    known = {"KUBECONFIG": str(tmp_path / "a b"), "KUBERNETES_CONTEXT": "c", "DR_LOCK": "u/f", "DR_UNDO": str(tmp_path)}
+    assert "rollbacks.log" in by_hand(known)
+    (tmp_path / "001.json").write_text("{}")
+    words = shlex.split(by_hand(known))
+    assert words[:3] == [f"KUBECONFIG={tmp_path}/a b", "KUBERNETES_CONTEXT=c", "DR_LOCK=u/f"]
+    assert words[3:7] == ["python", "-m", "dr.chaos.undo", str(tmp_path)]
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["somebody reads", "tee has ended"])
