@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from dr.adapters.chaos import Experiment
 from dr.adapters.store import EventLog, SystemClock, events
+from dr.app.places import state_folder
 from dr.core.chaos import CONTEXT, LOCK, UNDO
 from dr.core.errors import ApiError, DrError, LockError
 from dr.core.events import AnyEvent, Began, Ended, Entered, Event, Phase, Undone
@@ -45,7 +46,7 @@ class Watch(Struct, frozen=True):
     `origin`: the monotonic clock's reading at the run's beginning. `environment`: of the experiment's process.
     `throwaway`: the target was made for this run and ends with it. `private`: a folder to be removed at the end.
     `body` and `settings`: the experiment's, for the rollbacks that are its own. `canaries`: ConfigMaps
-    (namespace/name) that were not there before the run.
+    (namespace/name) that were not there before the run. `recovered`: the cluster that it would make.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Watch(Struct, frozen=True):
     body: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     canaries: tuple[str, ...] = ()
+    recovered: str = ""
 
 
 class DeadMan:
@@ -107,6 +109,7 @@ def main() -> None:
         return
     _end_experiment(watch)
     told: list[Event] = []
+    _end_cluster(watch.recovered)
     if not watch.throwaway:
         told = asyncio.run(_undo(watch))
         asyncio.run(_let_go(watch))
@@ -126,6 +129,15 @@ def _end_experiment(watch: Watch) -> None:
                 os.kill(int(folder.name), signal.SIGKILL)
         except OSError:
             continue
+
+
+def _end_cluster(name: str) -> None:
+    """Clear away a cluster that was being made: what has no supervisor yet does not end by itself."""
+    from dr.local import cluster
+
+    if name and (state_folder() / "clusters" / name).is_dir():
+        with suppress(DrError):
+            cluster.remove(state_folder(), name)
 
 
 async def _undo(watch: Watch) -> list[Event]:
@@ -170,11 +182,11 @@ async def _take_away(watch: Watch) -> None:
     names, until = list(watch.canaries), time.monotonic() + _LOCK_SECONDS
     with suppress(DrError):
         access = from_kubeconfig(watch.environment[CONTEXT], Path(watch.environment["KUBECONFIG"]))
-        async with Kube(access, timeout=_LOCK_SECONDS) as cluster:
+        async with Kube(access, timeout=_LOCK_SECONDS) as kube:
             while names:
                 namespace, _, own = names[-1].partition("/")
                 try:
-                    await cluster.delete(Ref("v1", "ConfigMap", namespace, own))
+                    await kube.delete(Ref("v1", "ConfigMap", namespace, own))
                     names.pop()
                 except ApiError as error:
                     if not error.heals or time.monotonic() > until:

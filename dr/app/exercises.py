@@ -28,7 +28,7 @@ from dr.app.finish import Finished, write
 from dr.app.notices import Messenger
 from dr.app.places import state_folder, target
 from dr.app.reading import Loaded
-from dr.app.recoveries import Arena, Ask, Source, fill, recoverer
+from dr.app.recoveries import Arena, Ask, Source, fill, recovered, recoverer
 from dr.app.restores import lock_of
 from dr.core import gameday as gamedays
 from dr.core.chaos import CONTEXT, LIMITS, LOCK, UNDO
@@ -195,6 +195,7 @@ async def _watch(run: _Run, cluster: Kube, origin: float) -> Watch:
         dict(run.ready.experiment.body),
         gameday.fault.settings,
         tuple([name for name, ref in refs.items() if await cluster.get(ref) is None]),
+        recovered(run.folder.name),
     )
 
 

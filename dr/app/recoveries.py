@@ -179,6 +179,11 @@ def whole(steps: int, recorder: Recorder) -> Callable[[Event], None]:
     return listen
 
 
+def recovered(run: str) -> str:
+    """Return the name of the cluster that this process makes for a run to recover into."""
+    return f"recovered-{os.getpid()}-{len(run)}"
+
+
 async def _provision(context: _Context, source: Source) -> Access:
     """Bring up a fresh embedded cluster."""
     recorder = context.recorder
@@ -194,8 +199,7 @@ async def _provision(context: _Context, source: Source) -> Access:
 
     recorder.enter(Phase.PROVISION)
     nodes = context.arena.made.record.nodes if context.arena.made else 3
-    name = f"recovered-{os.getpid()}-{len(context.began.run)}"
-    made = await bring_up(name, nodes, source.programs, say, source.simulation)
+    made = await bring_up(recovered(context.began.run), nodes, source.programs, say, source.simulation)
     context.arena.take_in(made)
     recorder.leave(Phase.PROVISION)
     return made.access
