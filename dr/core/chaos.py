@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from dr.core.errors import ConfigError
-from dr.core.gameday import BlastRadius, Recovery, SteadyState, hook
+from dr.core.gameday import BlastRadius, Recovery, SteadyState, hook, unasked
 from dr.core.model import Body, Ref
 
 # The environment of an experiment's process. Under the stock `chaos run` a person sets the first two.
@@ -135,7 +135,8 @@ def configuration(experiment: Mapping[str, Any], given: Mapping[str, Any]) -> di
 def extension(experiment: Mapping[str, Any], given: Mapping[str, Any], place: str) -> Extension | None:
     """Return what an experiment says to `dr`, with its configuration filled in; None when it says nothing.
 
-    Raises ConfigError, which names `place`, when a field is unknown or of the wrong type or a variable is not set.
+    Raises ConfigError, which names `place`, when a field is unknown or of the wrong type, a variable is not set, or a
+    probe cannot be asked.
     """
     found = next((e for e in experiment.get("extensions") or () if isinstance(e, dict) and e.get("name") == "dr"), None)
     if found is None:
@@ -144,10 +145,15 @@ def extension(experiment: Mapping[str, Any], given: Mapping[str, Any], place: st
     missing = sorted({name for name in variables(found) if name not in known})
     if missing:
         raise ConfigError(f"{place}: {', '.join(missing)} not set", "set it in its configuration or with --with")
+    remedy = "see docs/concepts/experiments.md"
     try:
-        return msgspec.convert(filled(found, known), Extension, dec_hook=hook)
+        says = msgspec.convert(filled(found, known), Extension, dec_hook=hook)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{place}: extensions: {error}", "see docs/concepts/experiments.md") from None
+        raise ConfigError(f"{place}: extensions: {error}", remedy) from None
+    for index, path, cause in unasked(says.steady_state):
+        name = says.steady_state.probes[index].name
+        raise ConfigError(f"{place}: extensions: probe {name!r}: {'.'.join(map(str, path))}: {cause}", remedy)
+    return says
 
 
 def variables(value: Any) -> Iterator[str]:

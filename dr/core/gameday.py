@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from dr.core import promises
+from dr.core import promises, questions
 from dr.core.events import Objective, PlannedProbe
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Where
@@ -382,6 +382,16 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (unbound, ("abort",), "each condition needs `after`, or the name of a `probe` and `failing_for`"),
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
+    for index, path, cause in unasked(steady):
+        yield ("steady_state", "probes", index, *path), cause
+
+
+def unasked(steady: SteadyState) -> Iterator[tuple[int, Path, str]]:
+    """Yield what no probe of a steady state can ask: the probe's index, where in it, and why."""
+    for index, probe in enumerate(steady.probes):
+        if probe.kind:
+            for field, cause in questions.wrong(probe):
+                yield index, tuple(field.split(".")), cause
 
 
 def planned(steady: SteadyState) -> tuple[PlannedProbe, ...]:

@@ -119,6 +119,8 @@ VECTOR = '{"status":"success","data":{"resultType":"vector","result":[%s]}}'
         ('{"status":"success","data":{"resultType":"scalar","result":[1,"3"]}}', {"least": 3.0}, ""),
         ('{"status":"error","error":"parse error"}', {}, "parse error"),
         ("<html>", {}, "no JSON"),
+        ('{"status":"success","data":{}}', {}, "finds no sample"),
+        ('{"status":"success","data":{"resultType":"scalar","result":{}}}', {}, "no number"),
     ],
 )
 def test_a_query_that_finds_nothing_or_too_much_is_no_pass(
@@ -183,6 +185,28 @@ def test_a_hanging_question_is_given_up_on_time_and_delays_no_other(tmp_path: Pa
     assert all(0.35 <= s.at - s.began < 2 for s in hung)
     assert any(h.began < s.began < s.at < h.at for h in hung for s in fine)
     assert all(s.passed for s in fine)
+
+
+def test_a_probe_that_trips_over_something_unforeseen_fails_and_is_asked_again() -> None:
+    asked = [
+        probe(tcp=Tcp("127.0.0.1", 99_999)),
+        probe(kubernetes=KubernetesProbe(service="shop")),
+        probe(canary=Canary(config_map="")),
+    ]
+
+    async def ask() -> list[Sample]:
+        async with Prober(asked, NOWHERE) as prober:
+            await anext(aiter(prober.samples()))
+            assert await prober.survived() == {}, "one that cannot be read is left out"
+            return await taken(prober, 1.0)
+
+    samples = asyncio.run(ask())
+    for index in range(len(asked)):
+        causes = [sample.cause for sample in samples if sample.probe == index]
+        assert len(causes) > 3
+        assert all(causes)
+    assert any("OverflowError" in sample.cause for sample in samples if sample.probe == 0)
+    assert any("ValueError" in sample.cause for sample in samples if sample.probe == 1)
 
 
 def test_questions_keep_their_grid_while_dr_itself_is_busy() -> None:

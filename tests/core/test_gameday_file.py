@@ -105,6 +105,67 @@ def test_each_mistake_is_named_by_its_line_and_what_to_write(old: str, new: str,
     assert any(cause.startswith(said) for cause in wrong), wrong
 
 
+PROBE = "kubernetes: {service: shop/web}"
+
+
+@pytest.mark.parametrize(
+    ("probe", "field", "said"),
+    [
+        ("kubernetes: {}", "kubernetes", "must be exactly one of service, workload, ready, exists"),
+        ("kubernetes: {service: a/b, exists: Pod/a/b}", "kubernetes", "must be exactly one of"),
+        ("kubernetes: {service: shop}", "kubernetes.service", "shop is not written as namespace/name"),
+        ("kubernetes: {service: shop/}", "kubernetes.service", "is not written as namespace/name"),
+        ("kubernetes: {workload: web}", "kubernetes.workload", "web is not written as Kind/namespace/name"),
+        ("kubernetes: {workload: Job/a/b}", "kubernetes.workload", "say its `api_version`"),
+        ("kubernetes: {ready: web}", "kubernetes.ready", "is not written as Kind/namespace/name"),
+        ("kubernetes: {exists: a/b/c/d}", "kubernetes.exists", "is not written as Kind/namespace/name"),
+        ("http: {url: web}", "http.url", "write http://HOST/"),
+        ("http: {url: 'http://me:hunter2@host:port/'}", "http.url", "host or port cannot be read"),
+        ("http: {url: 'http://web', status: 20}", "http.status", "20 is no status"),
+        ("tcp: {host: web, port: 99999}", "tcp.port", "99999 is no port"),
+        ("tcp: {host: '', port: 1}", "tcp.host", "is no host"),
+        ("tcp: {host: 'tcp://web', port: 1}", "tcp.host", "without scheme"),
+        ("command: {argv: []}", "command.argv", "names no program"),
+        ("command: {argv: ['']}", "command.argv", "names no program"),
+        ("prometheus: {url: web, query: up}", "prometheus.url", "write http://HOST/"),
+        ("prometheus: {url: 'http://web', query: ' '}", "prometheus.query", "is empty"),
+        ("prometheus: {url: 'http://web', query: up, least: 2, most: 1}", "prometheus.least", "no sample lies between"),
+        ("canary: {}", "canary", "either `config_map`, or both"),
+        ("canary: {config_map: dr-canary}", "canary.config_map", "is not written as namespace/name"),
+        ("canary: {config_map: a/b, read: [x]}", "canary", "either `config_map`, or both"),
+        ("canary: {write: [x, '{n}']}", "canary", "`read` names no program"),
+        ("canary: {write: [x], read: [z]}", "canary.write", "has no {n}"),
+        ("kubernetes: {service: shop/web}, every: 0s", "every", "must be more than 0"),
+    ],
+)
+def test_a_probe_that_nobody_could_answer_is_named_before_anybody_waits_for_it(
+    probe: str, field: str, said: str
+) -> None:
+    found, wrong = read(GOOD.replace(PROBE, probe))
+    assert found is None
+    (cause,) = wrong
+    assert cause.startswith(f"day.yaml:6: steady_state.probes.0.{field}: "), cause
+    assert said in cause
+    assert "hunter2" not in cause
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        "kubernetes: {exists: Namespace/shop}",
+        "kubernetes: {ready: Database/data/ledger, api_version: db.example/v1}",
+        "kubernetes: {workload: Rollout/shop/web, api_version: argoproj.io/v1alpha1}",
+        "http: {url: 'https://[::1]:8443/healthz?full=1', status: 401}",
+        "tcp: {host: '::1', port: 65535}",
+        "command: {argv: [psql, -c, select 1], contains: ''}",
+        "prometheus: {url: 'http://prometheus:9090/prom', query: up, least: 1, most: 1}",
+        "canary: {write: [sh, -c, 'echo {n} > x'], read: [cat, x]}",
+    ],
+)
+def test_a_probe_that_can_be_answered_is_taken(probe: str) -> None:
+    assert read(GOOD.replace(PROBE, probe))[1] == []
+
+
 def test_all_mistakes_are_said_at_once() -> None:
     _, wrong = read(GOOD.replace("every: 250ms", "every: often").replace("rpo: 5", "rpo: x").replace("title", "titel"))
     assert len(wrong) == 4

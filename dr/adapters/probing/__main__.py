@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -50,7 +51,8 @@ class Rounds:
     async def _count(self) -> dict[int, int | None]:
         numbers: dict[int, int | None] = {}
         for index, canary in self._canaries.items():
-            with suppress(Refused, TimeoutError):
+            # Whatever is wrong with one canary, the others have something to say.
+            with suppress(Exception):
                 async with asyncio.timeout(_COUNTING):
                     numbers[index] = await canary.survived()
         return numbers
@@ -72,12 +74,21 @@ class Rounds:
                 cause = f"no answer in {timeout:g} s"
             except Refused as refused:
                 cause = str(refused)[:_CAUSE] or "refused"
+            except Exception as error:  # noqa: BLE001 - a probe that falls silent would be taken for one never asked
+                # Not its text: what it stumbled over may hold a password.
+                cause = f"could not be asked: {type(error).__name__} in {_place(error)}"
             self._say(Sample(index, not cause, began, monotonic(), cause, number))
             passed = (monotonic() - first) // every + 1
             await asyncio.sleep(max(0.0, first + passed * every - monotonic()))
 
     def _say(self, word: Word) -> None:
         self._out.write(line(word))
+
+
+def _place(error: Exception) -> str:
+    """Return the innermost function of ours, or of a library, that failed, and its line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 async def main(private: Path) -> None:

@@ -141,7 +141,7 @@ async def _prometheus(asked: Prometheus) -> None:
         raise Refused(f"status {status}, and no JSON") from None
     if get(said, "status") != "success":
         raise Refused(f"the query failed: {text(said, 'error') or status}")
-    result: Any = get(said, "data", "result")
+    result = items(said, "data", "result")
     scalar = get(said, "data", "resultType") in ("scalar", "string")
     values = [result] if scalar else [get(row, "value") for row in result if isinstance(row, dict)]
     if not values:
