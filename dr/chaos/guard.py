@@ -167,8 +167,9 @@ def allow(found: Bound, *, home: str = "", objects: int = 0, nodes: int = 0, clu
             "nothing matches",
             "Check namespace, name and selector: a fault that strikes nothing proves nothing",
         ),
+        (home and not limits.namespaces, f"the blast radius lists no namespace, so not {home} either", raised),
         (
-            home and limits.namespaces and home not in limits.namespaces,
+            home and home not in limits.namespaces,
             f"namespace {home} is not one of {', '.join(limits.namespaces)}",
             raised,
         ),

@@ -24,11 +24,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
 
 @pytest.fixture
 def meant(town: cluster.Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Name and lock the cluster in this process's environment; return the folder of undo records."""
+    """Name and lock the cluster, and what may be struck, for this process; return the folder of undo records."""
     for name in [name for name in os.environ if name.startswith("DR_")]:
         monkeypatch.delenv(name)
     for name, value in environment(town, tmp_path).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DR_LIMITS", '{"namespaces": ["shop", "gate", "ghost"]}')
     return tmp_path / "undo"
 
 

@@ -17,7 +17,7 @@ from dr.local import cluster, etcd
 from tests.chaos.conftest import Channel
 from tests.chaos.shop import PASSWORD, claimed, inventory, kubectl, objects, password, soon
 
-WHOLE = '{"objects": 100, "nodes": 3, "cluster": true}'
+WHOLE = '{"namespaces": ["shop"], "objects": 100, "nodes": 3, "cluster": true}'
 
 
 @pytest.fixture(autouse=True)

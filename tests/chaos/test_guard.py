@@ -124,7 +124,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("limits", "because"),
         [
-            ('{"objects": 2}', "3 objects would be struck, 2 are allowed"),
+            ("", "the blast radius lists no namespace, so not shop either"),
+            ('{"objects": 9}', "the blast radius lists no namespace, so not shop either"),
+            ('{"namespaces": ["shop"], "objects": 2}', "3 objects would be struck, 2 are allowed"),
             ('{"namespaces": ["gate"]}', "namespace shop is not one of gate"),
             ('{"obejcts": 2}', "DR_LIMITS is no blast radius"),
             ("many", "DR_LIMITS is no blast radius"),
@@ -143,7 +145,7 @@ class TestRefusals:
         monkeypatch.setenv("DR_PRODUCTION", patterns)
         refused(lambda: actions.kill_pods(**WEB, count="all"), "nobody has approved")
         monkeypatch.setenv("DR_APPROVED", "Ada, CHG-17")
-        monkeypatch.setenv("DR_LIMITS", '{"objects": 1}')
+        monkeypatch.setenv("DR_LIMITS", '{"namespaces": ["shop"], "objects": 1}')
         refused(lambda: actions.kill_pods(**WEB, count="all"), "1 are allowed")
 
     @pytest.mark.parametrize("mistake", list(MISTAKES))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from msgspec.structs import replace
 
+from dr.core.chaos import configuration, extension
 from dr.core.gameday import Approval, BlastRadius, Fault, Gameday, Probe, SteadyState, TargetSpec, Tcp
 from dr.core.refusals import refusals
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NOW = "2026-11-23T10:00:00+00:00"
 _ARGUMENTS = ["${namespace}", "${key_namespace}", "${selector}", "${pod_selector}"]
 EXPERIMENT: dict[str, Any] = {"title": "kill", "method": [{"provider": {"func": "kill_pods", "arguments": _ARGUMENTS}}]}
@@ -85,6 +90,72 @@ def test_production_needs_an_approval_that_has_not_expired() -> None:
 )
 def test_an_approval_that_does_not_hold_stops_the_exercise(until: str, said: str) -> None:
     assert any(said in cause for cause in causes(gameday(approvals=(Approval("Ada", until),)), {}))
+
+
+def method(module: str, func: str, kind: str = "action", /, **arguments: Any) -> dict[str, Any]:
+    provider = {"type": "python", "module": module, "func": func, "arguments": arguments}
+    return {"title": "t", "method": [{"type": kind, "name": "it", "provider": provider}]}
+
+
+PODS, NODES = "chaosk8s.pod.actions", "chaosk8s.node.actions"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "said"),
+    [
+        (method("dr.chaos.actions", "kill_pods", namespace="payments", selector="app=web"), "payments is outside"),
+        (method("dr.chaos.actions", "kill_pods", namespace="${home}", selector="app=web"), "billing is outside"),
+        (method("dr.chaos.actions", "kill_pods", namespace="", selector="app=web"), "`namespace` is empty"),
+        (method("dr.chaos.actions", "kill_pods", namespace="shop", selector=""), "`selector` is empty"),
+        (method(PODS, "terminate_pods", ns="kube-system", all=True), "kube-system is the cluster's own namespace"),
+        (method(PODS, "terminate_pods", ns="shop", all=True), "`label_selector` is empty"),
+        (method(PODS, "terminate_pods", ns="shop", label_selector=" "), "`label_selector` is empty"),
+        (method(PODS, "terminate_pods", label_selector="app=web"), "default is outside"),
+        (method(PODS, "terminate_pods", ns=None, label_selector="app=web"), "`ns` is empty"),
+        (method(PODS, "delete_pods", ns="shop"), "`label_selector` is empty"),
+        (method(NODES, "delete_nodes", all=True), "`label_selector` is empty"),
+        (method("chaosk8s.namespace.actions", "delete_namespace", name="payments"), "payments is outside"),
+        (
+            method("chaosk8s.crd.actions", "apply_from_json", resource={"metadata": {"namespace": "payments"}}),
+            "payments is outside",
+        ),
+        (
+            method(
+                "chaosk8s.chaosmesh.network.actions", "add_latency", ns="shop", namespaces_selectors=["shop", "pay"]
+            ),
+            "pay is outside",
+        ),
+    ],
+)
+def test_a_scope_that_is_written_into_an_action_is_held_to_the_blast_radius(
+    experiment: dict[str, Any], said: str
+) -> None:
+    found = causes(gameday(), {"home": "billing"}, experiment)
+    assert any(said in cause for cause in found), found
+    assert causes(gameday(namespaces=()), {"home": "billing"}, experiment), "no list, no fault"
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        method("dr.chaos.actions", "kill_pods", namespace="shop", selector="app=web"),
+        method(PODS, "terminate_pods", ns="shop", label_selector="app=web", all=True),
+        method(PODS, "delete_pods", ns="shop", name="web-1"),
+        method(NODES, "drain_nodes", name="node-1"),
+        method("chaosk8s.probes", "microservice_available_and_healthy", "probe", ns="elsewhere", name="web"),
+    ],
+)
+def test_an_action_that_says_whom_it_strikes_is_taken(experiment: dict[str, Any]) -> None:
+    assert causes(gameday(), {}, experiment) == []
+
+
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_experiments_that_come_along_stay_within_their_own_limits(file: Path) -> None:
+    body = yaml.safe_load(file.read_text())
+    says = extension(body, {}, file.name)
+    assert says is not None
+    day = replace(gameday(), blast_radius=says.limits)
+    assert causes(day, configuration(body, {}), body) == []
 
 
 def test_a_namespace_that_only_the_probes_look_at_needs_no_leave() -> None:
