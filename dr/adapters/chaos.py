@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from dr.core.chaos import CHANNEL, UNDO, Ran, Restored, Said, Struck, heard
 from dr.core.errors import ToolError
-from dr.core.redact import redacted, secret_values, without_secrets
+from dr.core.redact import redacted, secret_values, telling, without_secrets
 from dr.engine.ports import Injection
 
 _SPEAKS = "dr.chaos.control"
@@ -108,7 +108,7 @@ class Experiment(Struct, frozen=True):
 
     @property
     def _secrets(self) -> frozenset[str]:
-        return secret_values(self.body, os.environ)
+        return secret_values({"secrets": [self.body.get("secrets"), telling(self.settings)]}, os.environ)
 
     async def _chaos(
         self, name: str, body: Mapping[str, Any], words: tuple[str, ...], listen: Callable[[Said], None], seconds: float
@@ -130,8 +130,9 @@ class Experiment(Struct, frozen=True):
             if file.exists():
                 text = file.read_text(errors="replace")
                 if file.suffix == ".json" and (journal := self._journal(name)):
-                    text = json.dumps(without_secrets(journal), indent=1)
-                (self.folder / file.name).write_text(redacted(text, secrets))
+                    (self.folder / file.name).write_text(json.dumps(without_secrets(journal, secrets), indent=1))
+                else:
+                    (self.folder / file.name).write_text(redacted(text, secrets))
 
     async def _process(self, argv: list[str], name: str, listen: Callable[[Said], None]) -> int:
         """Run a process of Python that speaks on a pipe; return its exit code. It is ended when this is cancelled."""

@@ -17,6 +17,7 @@ from dr.app.answer import Answer
 from dr.core.chaos import Extension, configuration, extension
 from dr.core.errors import ConfigError, NotFound, ToolError, UsageError
 from dr.core.gameday import Create, RepoSource, TargetSpec
+from dr.core.redact import showable
 from dr.report.console import Line, line, many
 from dr.report.data import encode
 
@@ -115,9 +116,9 @@ def listing(form: str) -> Answer:
 def described(name: str, given: Mapping[str, Any], form: str) -> Answer:
     """Answer `dr chaos describe`."""
     found = load(name, given)
-    says = found.says
+    says, values = found.says, showable(found.settings, given)
     if form == "json":
-        content = {"schema": 1, "file": str(found.file), "title": found.title, "settings": found.settings, "dr": says}
+        content = {"schema": 1, "file": str(found.file), "title": found.title, "settings": values, "dr": says}
         return Answer(content=encode(content))
     shown: list[Line] = [line((found.title, "bold")), line(" ".join(str(found.body.get("description", "")).split()))]
     if says:
@@ -130,7 +131,7 @@ def described(name: str, given: Mapping[str, Any], form: str) -> Answer:
             ("needs", "an embedded cluster" if says.embedded_only else ""),
         )
         shown += [line((f"{label:13}", "dim"), text) for label, text in rows if text]
-    shown += [line((f"{'setting':13}", "dim"), f"{key} = {value}") for key, value in sorted(found.settings.items())]
+    shown += [line((f"{'setting':13}", "dim"), f"{key} = {value}") for key, value in sorted(values.items())]
     shown.append(line((f"{'run it':13}", "dim"), f"dr chaos run {found.file.stem} --to TARGET"))
     shown.append(line((f"{'or':13}", "dim"), f"KUBERNETES_CONTEXT=… DR_LOCK=… chaos run {found.file}"))
     return Answer(tuple(shown))

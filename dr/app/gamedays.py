@@ -27,6 +27,7 @@ from dr.core import gameday as gamedays
 from dr.core.errors import ConfigError, UsageError
 from dr.core.gameday import Duration, Gameday, RepoSource, TargetSpec
 from dr.core.hostnames import hostnames
+from dr.core.redact import showable
 from dr.core.refusals import refusals
 from dr.core.runbook import RunbookStep, runbook
 from dr.core.runbook import steps as steps_of
@@ -195,6 +196,7 @@ def _answer(ready: Prepared, options: Options, shown: Shown, form: str, *, dry: 
 async def _dry(ready: Prepared, form: str) -> Answer:
     """Say what would be done; ask the target who it is, and change nothing."""
     gameday, found = ready.gameday, ready.experiment
+    values = showable(found.settings, gameday.fault.settings)
     spec, wrong = gameday.target, list(ready.refused)
     whom = f"an embedded cluster of {spec.create.nodes} nodes, made for it" if spec.create else spec.context
     if spec.context:
@@ -209,7 +211,7 @@ async def _dry(ready: Prepared, form: str) -> Answer:
         "target": whom,
         "fault": f"{found.title} ({found.file.name})",
         "strikes": found.radius,
-        "settings": ", ".join(f"{key}={value}" for key, value in sorted(found.settings.items())),
+        "settings": ", ".join(f"{key}={value}" for key, value in sorted(values.items())),
         "probes": ", ".join(f"{p.name} ({p.kind} {p.what})" for p in gamedays.planned(gameday.steady_state)),
         "recovery": f"{gameday.recovery.by}, given up after {seconds(gameday.recovery.timeout)}",
         "objectives": ", ".join(f"{o.kind} {o.subject}".strip() + f" {seconds(o.seconds)}" for o in promised),

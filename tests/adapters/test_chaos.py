@@ -123,6 +123,24 @@ def test_secrets_of_an_experiment_are_in_no_file_of_the_run(tmp_path: Path, monk
         assert HIDDEN_WORD[::-1] not in text
 
 
+def test_a_secret_of_several_lines_is_in_no_file_of_the_run(tmp_path: Path) -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n-----END KEY-----\n"
+    hello = 'say "friend" and enter'
+    secrets = {"api": {"KEY": key, "WORD": hello}}
+    method = [action("say", "printf", "%s", key), action("enter", "printf", "%s", hello), failing("fail", f"/no/{key}")]
+    it = experiment(tmp_path, method, secrets=secrets, configuration={"token": "x", "place": "y"})
+    it = Experiment(it.body, {"token": "hunter2!", "place": "here"}, it.environment, it.private, it.folder, 60.0)
+    done, heard = inject(it)
+    texts = [path.read_text() for path in (tmp_path / "run").iterdir() if path.is_file()]
+    journal = json.loads((tmp_path / "run" / "experiment-journal.json").read_text())
+    assert journal["run"][0]["output"]["stdout"] == "(secret)"
+    assert journal["experiment"]["configuration"] == {"token": "(secret)", "place": "here"}
+    for text in (*texts, repr(done), repr(heard)):
+        assert "MIIEvQIBADANBgkqhkiG9w0" not in text
+        assert "friend" not in text
+        assert "hunter2!" not in text
+
+
 def test_an_experiments_own_rollbacks_are_played_by_the_clean_up_and_a_failing_one_is_told(tmp_path: Path) -> None:
     back = tmp_path / "back"
     rollbacks = [action("put back", "touch", str(back)), failing("cannot", "/nonexistent/file")]
