@@ -29,6 +29,7 @@ _SPEAKS = "dr.chaos.control"
 _CONTROL = {"name": "dr", "provider": {"type": "python", "module": _SPEAKS}}
 _OURS = "dr.chaos."
 _TOOLKIT = ("-m", "chaostoolkit", "--no-version-check", "--log-file")
+_SAYING = 1 << 24  # bytes; what a wide fault has struck is one line
 _GRACE = 3.0  # seconds between asking a process to end and killing it
 
 
@@ -149,7 +150,7 @@ class Experiment(Struct, frozen=True):
                 env={**os.environ, **self.environment, CHANNEL: str(writing)},
             )
         os.close(writing)
-        stream = asyncio.StreamReader()
+        stream = asyncio.StreamReader(limit=_SAYING)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(reading, "rb")

@@ -103,6 +103,21 @@ def _environ(process: Path) -> bytes:
         return b""
 
 
+def test_a_fault_that_strikes_thousands_is_told_whole(tmp_path: Path) -> None:
+    (tmp_path / "wide.py").write_text(
+        "from dr.chaos.channel import send\nfrom dr.core.chaos import Struck\n"
+        "def strike(count):\n    pods = tuple(f'Pod payments/{n:060}' for n in range(count))\n"
+        "    send(Struck('kill pods', 1.0, 2.0, pods))\n"
+    )
+    provider = {"type": "python", "module": "wide", "func": "strike", "arguments": {"count": 20_000}}
+    it = experiment(tmp_path, [{"type": "action", "name": "wide", "provider": provider}])
+    it.environment["PYTHONPATH"] = str(tmp_path)  # type: ignore[index]
+    done, heard = inject(it)
+    assert done.sound, done
+    (struck,) = [said for said in heard if isinstance(said, Struck)]
+    assert len(struck.targets) == 20_000
+
+
 def test_a_method_that_takes_too_long_is_ended_and_said_to_have_been(tmp_path: Path) -> None:
     done, _ = inject(experiment(tmp_path, [action("nap", "sleep", "3600")], seconds=3.0))
     assert done == Injection("aborted", "its method was not done in 3 s")
