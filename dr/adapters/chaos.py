@@ -21,7 +21,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dr.core.chaos import CHANNEL, UNDO, Ran, Restored, Said, Struck, heard
-from dr.core.errors import ToolError
 from dr.core.redact import redacted, secret_values, telling, without_secrets
 from dr.engine.ports import Injection
 
@@ -222,10 +221,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(asyncio.shield(process.wait()), _GRACE)
         except TimeoutError:
             continue
-
-
-def load(body: object, place: str) -> Mapping[str, Any]:
-    """Return the body of an experiment's file; raises ToolError when it is none."""
-    if not isinstance(body, dict) or not isinstance(body.get("method"), list):
-        raise ToolError(f"{place} is no experiment of Chaos Toolkit", "`dr chaos validate` says what is wrong with it")
-    return body

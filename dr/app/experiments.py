@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 import dr
-from dr.adapters import chaos
+from dr.adapters.git import parse_spec
 from dr.adapters.manifests import parse
 from dr.app.answer import Answer
 from dr.core.chaos import Extension, configuration, extension
-from dr.core.errors import ConfigError, NotFound, ToolError, UsageError
+from dr.core.errors import ConfigError, DrError, NotFound, UsageError
+from dr.core.experiment_file import misshapen
 from dr.core.gameday import Create, RepoSource, TargetSpec
 from dr.core.redact import showable
 from dr.report.console import Line, line, many
@@ -54,20 +56,38 @@ def folder() -> Path:
 def load(name: str, given: Mapping[str, Any], beside: Path | None = None) -> Found:
     """Return an experiment by its file (relative to `beside` too) or the name of one of ours; raises NotFound."""
     places = [Path(name), *([beside / name] if beside else []), folder() / f"{name}.yaml", folder() / name]
-    file = next((place for place in places if place.is_file()), None)
+    file = next((place for place in places if _there(place)), None)
     if file is None:
         there = ", ".join(sorted(path.stem for path in folder().glob("*.yaml")))
         raise NotFound(f'there is no experiment "{name}"', f"give a file, or one of {there}")
-    parsed = parse(file.read_bytes())
-    if parsed.problems:
-        problem = parsed.problems[0]
-        raise ConfigError(f"{file}:{problem.line}: {problem.cause}", "correct the file")
-    body = chaos.load(parsed.documents[0].body if parsed.documents else None, str(file))
+    body = _body(file)
     unknown = sorted(set(given) - set(body.get("configuration") or {}))
     if unknown:
         known = ", ".join(sorted(body.get("configuration") or {})) or "none"
         raise UsageError(f"{file}: it has no setting {', '.join(unknown)}", f"it has {known}")
     return Found(file, body, configuration(body, given), extension(body, given, str(file)))
+
+
+def _there(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _body(file: Path) -> dict[str, Any]:
+    """Return what an experiment's file holds; raises ConfigError with all that is wrong, by line."""
+    try:
+        parsed = parse(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}", "give a file that can be read") from None
+    document = parsed.documents[0] if parsed.documents else None
+    wrong = [(problem.line, problem.cause) for problem in parsed.problems] or list(misshapen(document))
+    if wrong or document is None:
+        said = (f"{file}:{line or 1}: {cause}" for line, cause in wrong)
+        raise ConfigError("\n    ".join(said), "correct the file; see docs/concepts/experiments.md")
+    body: dict[str, Any] = document.body
+    return body
 
 
 def settings(given: Sequence[str]) -> dict[str, Any]:
@@ -87,16 +107,15 @@ def asked(arguments: dict[str, Any]) -> dict[str, Any]:
     to, embedded, lock = (arguments.pop(name) for name in ("to", "embedded", "lock"))
     if bool(to) == embedded:
         raise UsageError("what is to be struck is not said", "give --to TARGET, or --embedded for a throw-away cluster")
-    repo = arguments.pop("repo")
-    where, _, rev = repo.rpartition("@") if "@" in repo else (repo, "", "")
+    repo = parse_spec(arguments.pop("repo"), lambda place: Path(place).exists())
     env = arguments.pop("env")
     objectives = {name: arguments.pop(name) for name in ("rto", "rpo", "timeout")}
     return {
         **arguments,
         "given": settings(arguments["given"]),
-        "spec": TargetSpec(create=Create(restore=bool(where))) if embedded else TargetSpec(to, lock),
+        "spec": TargetSpec(create=Create(restore=bool(repo.location))) if embedded else TargetSpec(to, lock),
         "objectives": {name: value for name, value in objectives.items() if value is not None},
-        "repo": RepoSource(where, rev, env) if where else None,
+        "repo": RepoSource(repo.location, repo.rev, env) if repo.location else None,
     }
 
 
@@ -118,8 +137,9 @@ def described(name: str, given: Mapping[str, Any], form: str) -> Answer:
     found = load(name, given)
     says, values = found.says, showable(found.settings, given)
     if form == "json":
-        content = {"schema": 1, "file": str(found.file), "title": found.title, "settings": values, "dr": says}
-        return Answer(content=encode(content))
+        content = {"schema": 1, "file": str(found.file), "title": found.title, "settings": values}
+        # A duration is a number of seconds.
+        return Answer(content=encode({**content, "dr": msgspec.to_builtins(says, enc_hook=float)}))
     shown: list[Line] = [line((found.title, "bold")), line(" ".join(str(found.body.get("description", "")).split()))]
     if says:
         rows = (
@@ -144,19 +164,15 @@ def validated(names: tuple[str, ...], form: str) -> Answer:
     for name in chosen:
         try:
             found = load(name, {})
-        except (UsageError, ToolError) as error:
+        except DrError as error:
             wrong[name] = error.cause
             continue
-        argv = [
-            sys.executable,
-            "-m",
-            "chaostoolkit",
-            "--no-version-check",
-            "--no-log-file",
-            "validate",
-            str(found.file),
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
+        argv = [sys.executable, *_VALIDATE, str(found.file)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            wrong[name] = f"{found.file}: Chaos Toolkit has not validated it within {_SECONDS:g} s"
+            continue
         if done.returncode:
             said = [text for text in (done.stdout + done.stderr).splitlines() if "ERROR" in text or "Error" in text]
             wrong[name] = "; ".join(said[-3:]) or f"chaos validate ended with {done.returncode}"

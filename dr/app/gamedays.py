@@ -115,14 +115,19 @@ def run_experiment(
     if wrong := [cause for path, cause in gamedays.sense(gameday) if path != ("target",)]:
         raise UsageError("; ".join(wrong), "give it on the command line, or write a gameday file")
     digest = sha256(found.file.read_bytes()).hexdigest()
-    ready = _prepared(gameday, found.file, digest, options, shown)
+    ready = _prepared(gameday, found.file, digest, options, shown, Path())
     return _answer(ready, options, shown, form, dry=dry, detail=detail)
 
 
-def _prepared(gameday: Gameday, file: Path, digest: str, options: Options, shown: Shown) -> Prepared:
-    """Read all that a gameday names: the experiment, the repo, the programs of embedded clusters."""
+def _prepared(
+    gameday: Gameday, file: Path, digest: str, options: Options, shown: Shown, origin: Path | None = None
+) -> Prepared:
+    """Read all that a gameday names: the experiment, the repo, the programs of embedded clusters.
+
+    `origin`: what the repo's path is relative to, where it does not stand in `file`.
+    """
     found = experiments.load(gameday.fault.experiment, gameday.fault.settings, file.parent)
-    loaded = _loaded(gameday.repo, file.parent) if gameday.repo else None
+    loaded = _loaded(gameday.repo, file.parent if origin is None else origin) if gameday.repo else None
     listed = (*os.environ.get(PRODUCTION, "").split(","), *(loaded.config.production if loaded else ()))
     production = tuple(pattern.strip() for pattern in listed if pattern.strip())
     refused = refusals(gameday, found.body, found.settings, production, SystemClock().now())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dr.adapters.git import parse_spec
 from dr.adapters.manifests import parse as parse_yaml
 from dr.app import experiments
 from dr.app.answer import Answer
@@ -45,7 +47,9 @@ def init(file: Path, given: Sequence[str], question: Callable[[str, str], str]) 
     for name, prompt, default in QUESTIONS:
         if name not in answers and not (name == "lock" and answers.get("target") == "create"):
             answers[name] = question(prompt, _default(name, default, answers))
-    content = written(answers, experiments.load(answers["experiment"], {}).says)
+    content = written(
+        {**answers, **_repo(answers["repo"], file.parent)}, experiments.load(answers["experiment"], {}).says
+    )
     found, wrong = gamedays.parse(parse_yaml(content.encode()).documents[0], str(file))
     if found is None:
         said = "\n    ".join(f"{d.subject}: {d.cause}" for d in wrong)
@@ -53,6 +57,13 @@ def init(file: Path, given: Sequence[str], question: Callable[[str, str], str]) 
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content)
     return Answer((line("wrote ", (str(file), "bold"), f"; next: dr gameday run {file} --dry-run"),))
+
+
+def _repo(said: str, beside: Path) -> dict[str, str]:
+    """Return a repo and its revision as the file names them: a path is relative to the file, not to where we are."""
+    spec = parse_spec(said, lambda place: Path(place).exists())
+    there = bool(spec.location) and Path(spec.location).exists()
+    return {"repo": os.path.relpath(spec.location, beside) if there else spec.location, "rev": spec.rev}
 
 
 def _default(name: str, default: str, answers: dict[str, str]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from dr.core.gameday import Canary, Command, Http, KubernetesProbe, Probe, Prometheus, Tcp
 
+_LAST_PORT = 65_535
+_URL = re.compile(r"https?://(?:[^/?#@]*@)?(?:\[[0-9a-f:.%]+\]|[^/?#@:\[\]\s]+)(?::(\d+))?(?:[/?#].*)?", re.IGNORECASE)
 _ONE = ("service", "workload", "ready", "exists")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 # Of each field of a Kubernetes probe: how many names it may be made of, and how it is written.
@@ -42,8 +44,8 @@ def _http(asked: Http) -> Iterator[Wrong]:
 def _tcp(asked: Tcp) -> Iterator[Wrong]:
     if not asked.host.strip() or "://" in asked.host:
         yield "host", "is no host: write a name or an address, without scheme and port"
-    if not 1 <= asked.port <= 65_535:
-        yield "port", f"{asked.port} is no port: 1 to 65535"
+    if not 1 <= asked.port <= _LAST_PORT:
+        yield "port", f"{asked.port} is no port: 1 to {_LAST_PORT}"
 
 
 def _prometheus(asked: Prometheus) -> Iterator[Wrong]:
@@ -93,14 +95,10 @@ def _canary(asked: Canary) -> Iterator[Wrong]:
 
 def _address(url: str) -> str:
     """Return why a URL cannot be asked, without the URL: it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return "is no URL: its host or port cannot be read"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "is no URL that can be asked: write http://HOST/… or https://HOST/…"
-    return ""
+    found = _URL.fullmatch(url)
+    if found and int(found[1] or 0) <= _LAST_PORT:
+        return ""
+    return "is no URL that can be asked: write http://HOST/… or https://HOST:PORT/…"
 
 
 _KINDS: dict[str, Callable[[Any], Iterator[Wrong]]] = {

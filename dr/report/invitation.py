@@ -12,7 +12,10 @@ _CANARY = "dr-canary"
 
 
 def written(answers: Mapping[str, str], says: Extension | None) -> str:
-    """Return the file for these answers (`app/invitation.py` has the questions) and what the experiment says."""
+    """Return the file for these answers (`app/invitation.py` has the questions) and what the experiment says.
+
+    `repo` is a location as the file will name it, `rev` its revision.
+    """
     return "\n".join(_lines(answers, says)) + "\n"
 
 
@@ -27,8 +30,7 @@ def _lines(answers: Mapping[str, str], says: Extension | None) -> Iterator[str]:
     yield f"scenario: {_q(says.scenario if says else 'exercise')}  # the history asks: when did this last pass?"
     yield from _target(answers)
     if answers.get("repo"):
-        where, _, rev = answers["repo"].rpartition("@") if "@" in answers["repo"] else (answers["repo"], "", "")
-        said = {"url": where, "rev": rev, "env": answers.get("env", "")}
+        said = {"url": answers["repo"], "rev": answers.get("rev", ""), "env": answers.get("env", "")}
         yield "repo: {" + ", ".join(f"{name}: {_q(value)}" for name, value in said.items() if value) + "}"
     yield "steady_state:  # what works before the fault, and counts as recovered after it"
     yield "  every: 500ms"
