@@ -69,10 +69,15 @@ def stop_program(
 def snapshot_etcd(configuration: Given = None, secrets: Given = None) -> dict[str, Any]:
     """Keep a copy of an embedded cluster's etcd, which replaces an earlier one.
 
-    Blast radius: writes wait while it is copied, less than a second. There is nothing to undo.
+    Blast radius: writes wait while it is copied, less than a second. Undone by letting etcd go on.
     """
-    began = time.monotonic()
-    etcd.snapshot(_folder(bound(configuration, secrets)))
+    found = bound(configuration, secrets)
+    folder, began = _folder(found), time.monotonic()
+    file = record(Release("snapshot etcd", str(folder), "etcd"), found.undo)
+    try:
+        etcd.snapshot(folder)
+    finally:
+        file.unlink(missing_ok=True)
     return {"seconds": round(time.monotonic() - began, 3)}
 
 

@@ -112,6 +112,9 @@ def put_back(folder: Path, timeout: float = 60.0) -> None:
 def undo(folder: Path, timeout: float = 60.0) -> None:
     """Let all held programs run, and put lost data back unless somebody has built something in its place."""
     release(folder, held(folder))
+    # A snapshot that was killed has left it standing.
+    if pid := _running(folder).get("etcd"):
+        _signal(pid, signal.SIGCONT)
     if (folder / _LOST).exists() and (folder / _SNAPSHOT).is_dir():
         asyncio.run(_ready(folder, time.monotonic() + timeout))
         if not asyncio.run(_built(folder)):

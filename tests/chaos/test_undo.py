@@ -144,3 +144,22 @@ def test_killed_in_the_middle_of_a_fault_another_process_undoes_it(
     assert [message.fault for message in said] == ["stop program"]
     assert probes.api_ready(timeout=30)
     assert undo(meant) == (0, "", []), "the second time there is nothing to do"
+
+
+def test_killed_in_the_middle_of_a_snapshot_etcd_goes_on(town: cluster.Cluster, meant: Path) -> None:
+    code = (
+        "import shutil, signal; from dr.chaos import actions\n"
+        "shutil.copytree = lambda *_: signal.pause()\n"
+        "actions.snapshot_etcd()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert soon(lambda: not probes.api_ready(), 20), "etcd stands still while it is copied"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not probes.api_ready(timeout=1.0), "nobody lets it go on"
+    status, errors, said = undo(meant)
+    assert (status, errors) == (0, "")
+    assert [message.fault for message in said] == ["snapshot etcd"]
+    assert probes.api_ready(timeout=30)
+    actions.snapshot_etcd()
+    assert not pending(meant), "one that ends well leaves no record"
