@@ -210,6 +210,36 @@ def test_a_lost_sealing_key_comes_back_from_the_vault_and_not_from_git(
     assert report["gameday"]["verdict"] == verdict
 
 
+def test_a_token_that_was_typed_is_in_no_file_of_the_run(platform: Cluster, tmp_path: Path) -> None:
+    says = {
+        "name": "dr",
+        "scenario": "a call",
+        "blast_radius": "nothing",
+        "undo": "nothing",
+        "steady_state": {"hold": "1s", "probes": [{"name": "api", "kubernetes": {"exists": "Namespace/default"}}]},
+    }
+    call = {"type": "process", "path": "echo", "arguments": "${token}"}
+    body = {
+        "title": "A call",
+        "description": "With a token.",
+        "configuration": {"token": ""},
+        "extensions": [says],
+        "method": [{"type": "action", "name": "call", "provider": call}],
+    }
+    (tmp_path / "call.yaml").write_text(json.dumps(body))
+    token = "hunter2-hunter2"  # noqa: S105 - what must never be told
+    code, report, said = run(
+        tmp_path, str(tmp_path / "call.yaml"), "--to", "local:platform", "--with", f"token={token}"
+    )
+    assert code == 0, said
+    assert "--with 'token=(secret)'" in report["command"]
+    files = [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    assert {"events.jsonl", "experiment-journal.json", "report.html"} <= {path.name for path in files}
+    for path in files:
+        assert token.encode() not in path.read_bytes(), path
+    assert token not in said + json.dumps(report)
+
+
 @pytest.mark.parametrize(("timeout", "verdict", "code"), [(120, "met", 0), (1, "missed", 1)])
 def test_a_cluster_that_is_removed_is_rebuilt_from_git_or_given_up(
     state: Path, tmp_path: Path, timeout: int, verdict: str, code: int
