@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -28,6 +29,15 @@ DR = str(Path(sys.executable).parent / "dr")
 PLATFORM = Path(__file__).parents[1] / "fixtures" / "platform"
 FILES = sorted(EXPERIMENTS.glob("*.yaml"))
 _CACHE = cache.folder()
+KEY: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {
+        "name": "sealed-secrets-key",
+        "namespace": "sealed-secrets",
+        "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +97,23 @@ def hamlet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[cluster.C
         run.stop()  # where the test that waits for its end ran elsewhere, or not at all
 
 
+@pytest.fixture(scope="module")
+def thorp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[cluster.Cluster, Run]]:
+    """Return a third cluster, which loses a zone all the while."""
+    folder = tmp_path_factory.mktemp("thorp")
+    with running(folder / "state", "thorp") as made:
+        opened(made)
+        where = {"namespace": "shop", "service": "web", "workload": "web", "zone": "zone-b"}
+        run = Run("zone-loss", environment(made, folder), folder, **where)
+        yield made, run
+        run.stop()
+
+
 def after_the_fault(run: Run) -> Struck:
     return next(said for said in run.said() if isinstance(said, Struck))
 
 
-@pytest.mark.usefixtures("hamlet")
+@pytest.mark.usefixtures("hamlet", "thorp")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_experiment_is_valid_and_says_what_it_does(file: Path) -> None:
     body = yaml.safe_load(file.read_text())
@@ -113,8 +135,9 @@ def test_every_experiment_is_valid_and_says_what_it_does(file: Path) -> None:
     assert all("timeout" in arguments for arguments in waits), "the stock run has no other way to wait"
 
 
-def test_the_stock_tools_take_an_experiment_as_it_is(tmp_path: Path) -> None:
-    words = [CHAOS, "--no-version-check", "validate", str(EXPERIMENTS / "pod-kill.yaml")]
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_stock_tools_take_an_experiment_as_it_is(file: Path, tmp_path: Path) -> None:
+    words = [CHAOS, "--no-version-check", "validate", str(file)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -232,6 +255,42 @@ def test_sigterm_within_an_action_stops_the_method_and_leaves_no_fault(
     assert not list(platform.folder.glob("hold-*"))
 
 
+def test_all_pods_of_a_service_are_made_again(chaos: Callable[..., Run]) -> None:
+    run = chaos("service-pods-kill")
+    assert len(after_the_fault(run).targets) > 1
+    code, journal = run.end()
+    assert (code, journal["deviated"]) == (0, False), run.log
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "home", "workload"),
+    [
+        ("configmap-lost", ("delete-configmap", "restart-readers"), "orders", "payment"),
+        ("operator-down", ("operator-down",), "pg-operator", "pg-operator"),
+        ("crd-deletion", ("delete-crd",), "pg-operator", "pg-operator"),
+        ("sealing-key-lost", ("delete-key", "restart-controller"), "sealed-secrets", "sealed-secrets"),
+    ],
+)
+def test_what_nobody_restores_deviates_and_is_put_back(
+    chaos: Callable[..., Run], platform: cluster.Cluster, name: str, method: tuple[str, ...], home: str, workload: str
+) -> None:
+    if name == "sealing-key-lost":  # its controller makes it, which is a stand-in here
+        kubectl(platform, "apply", "--server-side", "-f", "-", stdin=json.dumps(KEY))
+    kinds = "databases.db.quillmoor.example,configmaps,secrets"
+    before = {_name(body) for body in objects(platform, kinds, "-A")}
+    code, journal = chaos(name, recovery_seconds=3).end()
+    assert (code, journal["status"], journal["deviated"]) == (1, "completed", True)
+    assert outcomes(journal["run"]) == dict.fromkeys(method, "succeeded")
+    assert not journal["steady_states"]["after"]["steady_state_met"]
+    assert outcomes(journal["rollbacks"]) == {"undo": "succeeded"}
+    kubectl(platform, "-n", home, "rollout", "status", f"deployment/{workload}", "--timeout=60s")
+    assert soon(lambda: {_name(body) for body in objects(platform, kinds, "-A")} >= before)
+
+
+def _name(body: dict[str, Any]) -> tuple[str, str, str]:
+    return body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]
+
+
 def test_a_lost_node_is_noticed_before_the_experiment_passes(hamlet: tuple[cluster.Cluster, Run, Path]) -> None:
     made, run, _ = hamlet
     code, journal = run.end()
@@ -242,6 +301,25 @@ def test_a_lost_node_is_noticed_before_the_experiment_passes(hamlet: tuple[clust
     assert soon(lambda: len(objects(made, "nodes")) == 3), "it is put back"
 
 
+def test_a_lost_zone_is_noticed_before_the_experiment_passes(thorp: tuple[cluster.Cluster, Run]) -> None:
+    made, run = thorp
+    code, journal = run.end()
+    assert (code, journal["deviated"]) == (0, False), run.log
+    assert outcomes(journal["run"]) == {"lose-zone": "succeeded"}
+    assert outcomes(journal["rollbacks"]) == {"undo": "succeeded"}
+    assert soon(lambda: len(objects(made, "nodes")) == 3), "it is put back"
+
+
+def test_lost_data_of_etcd_deviates_and_its_snapshot_is_put_back(
+    chaos: Callable[..., Run], platform: cluster.Cluster
+) -> None:
+    code, journal = chaos("etcd-lost", **{"recovery_seconds": 30, "age:float": 0.5}).end()
+    assert (code, journal["deviated"]) == (1, True), "an empty cluster is not what was there"
+    assert outcomes(journal["run"]) == {"snapshot-etcd": "succeeded", "lose-etcd": "succeeded"}
+    assert outcomes(journal["rollbacks"]) == {"undo": "succeeded"}
+    kubectl(platform, "-n", "storefront", "rollout", "status", "deployment/web", "--timeout=60s")
+
+
 def test_a_removed_cluster_is_gone_with_its_folder(hamlet: tuple[cluster.Cluster, Run, Path]) -> None:
     made, _, folder = hamlet
     where = {"namespace": "shop", "service": "web", "workload": "web", "recovery_seconds": 2}
@@ -249,3 +327,8 @@ def test_a_removed_cluster_is_gone_with_its_folder(hamlet: tuple[cluster.Cluster
     assert (code, journal["deviated"]) == (1, True), "nobody made another"
     assert outcomes(journal["run"]) == {"remove-cluster": "succeeded"}
     assert not made.folder.exists()
+
+
+def test_every_experiment_is_run_here() -> None:
+    said = Path(__file__).read_text()
+    assert [file.stem for file in FILES if f'("{file.stem}"' not in said] == []
