@@ -150,9 +150,8 @@ def extension(experiment: Mapping[str, Any], given: Mapping[str, Any], place: st
         says = msgspec.convert(filled(found, known), Extension, dec_hook=hook)
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"{place}: extensions: {error}", remedy) from None
-    for index, path, cause in unasked(says.steady_state):
-        name = says.steady_state.probes[index].name
-        raise ConfigError(f"{place}: extensions: probe {name!r}: {'.'.join(map(str, path))}: {cause}", remedy)
+    for path, cause in unasked(says.steady_state):
+        raise ConfigError(f"{place}: extensions: steady_state.{'.'.join(map(str, path))}: {cause}", remedy)
     return says
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from dr.core.gameday import Duration, RepoSource, SteadyState, hook, lasting
+from dr.core.gameday import Duration, RepoSource, SteadyState, hook, lasting, unasked
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Ref, Where
 from dr.core.shape import misfits
@@ -299,6 +299,7 @@ def sense(move: Forklift) -> Iterator[tuple[Path, str]]:
         (cutover.seen and cutover.seen.samples < 20, ("cutover", "seen", "samples"), "must be at least 20"),
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
+    yield from ((("steady_state", *path), cause) for path, cause in unasked(move.steady_state))
     for index, data in enumerate(move.data):
         if not data.kind:
             yield ("data", index), f"must be exactly one of {', '.join(DATA)}"

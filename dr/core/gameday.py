@@ -382,16 +382,19 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (unbound, ("abort",), "each condition needs `after`, or the name of a `probe` and `failing_for`"),
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
-    for index, path, cause in unasked(steady):
-        yield ("steady_state", "probes", index, *path), cause
+    for path, cause in unasked(steady):
+        if not unknown:
+            yield ("steady_state", *path), cause
 
 
-def unasked(steady: SteadyState) -> Iterator[tuple[int, Path, str]]:
-    """Yield what no probe of a steady state can ask: the probe's index, where in it, and why."""
+def unasked(steady: SteadyState) -> Iterator[tuple[Path, str]]:
+    """Yield what no probe of a steady state can ask: where in it, and why."""
     for index, probe in enumerate(steady.probes):
-        if probe.kind:
-            for field, cause in questions.wrong(probe):
-                yield index, tuple(field.split(".")), cause
+        if not probe.kind:
+            yield ("probes", index), f"must be exactly one of {', '.join(PROBES)}"
+            continue
+        for field, cause in questions.wrong(probe):
+            yield ("probes", index, *field.split(".")), cause
 
 
 def planned(steady: SteadyState) -> tuple[PlannedProbe, ...]:

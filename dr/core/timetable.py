@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from dr.core import questions
 from dr.core.calendar import DAYS, Slot, cron, newest, slots
 from dr.core.gameday import Approval, Duration, Probe, Reference, hook, lasting
 from dr.core.herd import Kubernetes
@@ -211,6 +212,8 @@ def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, st
         ),
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
+    if schedule.skip_when and schedule.skip_when.kind:
+        yield from ((("skip_when", *field.split(".")), cause) for field, cause in questions.wrong(schedule.skip_when))
 
 
 def _cron_of(text: str) -> str:

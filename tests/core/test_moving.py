@@ -330,6 +330,11 @@ def wrong(**changes: Any) -> list[str]:
         ({"data": [{"name": "x", "of": "StatefulSet/shop/db"}]}, "exactly one of"),
         ({"data": [{"name": "x", "of": "db", "command": {"copy": ["a"], "count": ["b"]}}]}, "Kind/namespace/name"),
         ({"overrides": [{"object": "x"}]}, "Kind/namespace/name"),
+        ({"steady_state": {"probes": [{"name": "nothing"}]}}, "must be exactly one of http"),
+        (
+            {"steady_state": {"probes": [{"name": "x", "kubernetes": {"service": "shop"}}]}},
+            "not written as namespace/name",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_with_its_reason(changes: dict[str, Any], said: str) -> None:

@@ -115,6 +115,8 @@ def test_an_approval_that_has_ended_and_a_result_that_is_too_old_are_said() -> N
         ({"business_hours": {"days": ["monday"]}}, "are some of mon"),
         ({"approval": {"by": "ada", "until": "2026-12-31T00:00:00"}}, "with its offset"),
         ({"stale_after": "90 days"}, "no duration"),
+        ({"skip_when": {"name": "an incident", "http": {"url": "status"}}}, "skip_when.http.url: is no URL"),
+        ({"skip_when": {"name": "an incident", "tcp": {"host": "a", "port": 0}}}, "skip_when.tcp.port: 0 is no port"),
         ({"jiter": "5m"}, "there is no field `jiter`"),
     ],
 )

@@ -114,7 +114,7 @@ def test_all_experiments_that_come_along_are_sound() -> None:
                     }
                 ]
             },
-            "probe 'web': kubernetes.service: web is not written as namespace/name",
+            "steady_state.probes.0.kubernetes.service: web is not written as namespace/name",
         ),
     ],
 )
