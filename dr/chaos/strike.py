@@ -22,7 +22,7 @@ _Result = TypeVar("_Result")
 
 
 def activity(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
-    """Give an action or probe the errors that Chaos Toolkit understands.
+    """Give an activity the errors that Chaos Toolkit understands, and its `timeout`, text after `--var`, in seconds.
 
     SIGTERM arrives as an InterruptExecution, which Chaos Toolkit takes for a failed activity and goes on with the
     method; SystemExit stops it, and still plays the rollbacks.
@@ -30,6 +30,8 @@ def activity(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
 
     @wraps(function)
     def run(*given: _Given.args, **named: _Given.kwargs) -> _Result:
+        if "timeout" in named:
+            named["timeout"] = _seconds(named["timeout"])
         try:
             return function(*given, **named)
         except InterruptExecution as stop:
@@ -38,6 +40,13 @@ def activity(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
             raise ActivityFailed(f"{error.cause}. {error.remedy}".rstrip(". ")) from None
 
     return run
+
+
+def _seconds(said: object) -> float:
+    try:
+        return float(str(said))
+    except ValueError:
+        raise refuse(f'timeout is "{said}"', "Give seconds, such as 60") from None
 
 
 def strike(fault: str, calls: Sequence[tuple[str, Call]], undo: str) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from dr.chaos import probes
 from dr.chaos.bodies import cleaned, saved
+from dr.chaos.strike import activity
 from dr.core.pods import labels_of, serving, wanted
 from dr.local import cluster
 from tests.chaos.shop import deployment, kubectl, objects
@@ -157,3 +159,10 @@ def test_owners_are_put_back_before_what_they_own() -> None:
     definition = {"kind": "CustomResourceDefinition", "metadata": {"name": "a"}}
     order = [body["kind"] for body in saved([secret, sealed, home, definition])]
     assert order == ["CustomResourceDefinition", "Namespace", "Sealed", "Secret"]
+
+
+@pytest.mark.parametrize("said", [30, "30.0"])
+def test_a_timeout_may_be_text_as_the_command_line_gives_it(said: Any) -> None:
+    assert activity(lambda timeout: timeout + 1)(timeout=said) == 31.0
+    with pytest.raises(ActivityFailed, match='timeout is "soon"'):
+        activity(lambda timeout: timeout)(timeout="soon")
