@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -21,6 +22,7 @@ from dr.core.events import (
     AnyEvent,
     Began,
     Carried,
+    Carrying,
     Checked,
     PlannedProbe,
     Stage,
@@ -33,7 +35,7 @@ from dr.core.forklift import named
 from dr.core.hidden import Hidden
 from dr.core.model import Level, Origin
 from dr.core.moving import findings, live_only
-from dr.core.progress import Progress, progress
+from dr.core.progress import UNDONE, Progress, progress
 from dr.engine.cutover import Cutover
 from dr.engine.drain import drain, undrain
 from dr.engine.lock import HOLD, kept
@@ -74,6 +76,20 @@ class Stages:
             "drain": self._drain,
             "retire": self._retire,
         }
+
+    def allow(self, stage: str, *, force: bool = False) -> str:
+        """Return what is to be said before a stage that may begin; raises UsageError where it may not."""
+        done, data = self.done, [data.name for data in self._ready.move.data]
+        cause, remedy = done.against(stage, data)
+        if cause:
+            raise UsageError(cause, remedy)
+        if lacking := done.lacking(stage, data):
+            if force and lacking == ("preflight",):
+                return "preflight did not pass; going on all the same"
+            raise UsageError(
+                f"{stage} comes after {' and '.join(lacking)}, which did not pass yet", f"dr forklift {lacking[0]} FILE"
+            )
+        return ""
 
     @property
     def done(self) -> Progress:
@@ -156,27 +172,29 @@ class Stages:
     def _gates(self) -> Gates:
         """Return where on the way data is moved: a volume before its claim, all else once its object is ready."""
         index = {(s.ref.kind, s.ref.namespace, s.ref.name): i for i, s in enumerate(self._ready.assignment.steps)}
-        before: dict[int, Callable[[], Awaitable[str]]] = {}
-        after: dict[int, Callable[[], Awaitable[str]]] = {}
+        before: dict[int, list[str]] = defaultdict(list)
+        after: dict[int, list[str]] = defaultdict(list)
         for data in self._ready.move.data:
             ref = named(data.of)
             place = index.get((ref.kind, ref.namespace, ref.name))
             if place is not None:
-                (before if data.volume else after)[place] = self._copying(data.name)
-        return Gates(before, after)
+                (before if data.volume else after)[place].append(data.name)
+        return Gates(*({place: self._copying(names) for place, names in side.items()} for side in (before, after)))
 
-    def _copying(self, name: str) -> Callable[[], Awaitable[str]]:
+    def _copying(self, names: Sequence[str]) -> Callable[[], Awaitable[str]]:
         async def copy() -> str:
-            try:
-                await self._copy(name)
-            except ToolError as error:
-                return f"data {name}: {error.cause}"
+            for name in names:
+                try:
+                    await self._copy(name)
+                except ToolError as error:
+                    return f"data {name}: {error.cause}"
             return ""
 
         return copy
 
     async def _copy(self, name: str) -> None:
         state, recorder, began = self.states[name], self._recorder, self._recorder.at
+        recorder.emit(Carrying(began, name, "copy"))
         try:
             await state.copy()
             old, new = await asyncio.gather(state.count("from"), state.count("to"))
@@ -306,13 +324,15 @@ class Stages:
 
         trouble = await self._heard(served())
         if trouble:
-            count = await undrain(old, ready.assignment)
+            count = await self.undrained()
             return f"users need the old cluster: {trouble}; {count} workloads were started again"
         await self._count(prober)
         return ""
 
     async def undrained(self) -> int:
-        """Start again what was drained; return how many workloads."""
+        """Start again what was drained; return how many workloads. Before, it is written down that none is."""
+        clock = self._recorder.clock
+        self._recorder.emit(Staged(self._recorder.at, "drain", UNDONE, clock.now()))
         return await undrain(self._clusters.old, self._ready.assignment)
 
     async def _retire(self) -> str:

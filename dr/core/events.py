@@ -358,7 +358,10 @@ class Stage(Event, frozen=True):
 
 
 class Staged(Event, frozen=True):
-    """A stage of a forklift is over. `outcome`: passed, failed, interrupted or returned; `cause`: why not passed."""
+    """A stage of a forklift is over. `outcome`: passed, failed, interrupted or returned; `cause`: why not passed.
+
+    Or undone: what it did is being taken back.
+    """
 
     stage: str
     outcome: str

@@ -25,14 +25,14 @@ from dr.core.events import (
     Twinned,
 )
 from dr.core.moving import LIVE_ONLY
-from dr.core.progress import STAGES
+from dr.core.progress import STAGES, UNDONE
 from dr.core.recovery import Recovery, recovery
 
 
 class StageTime(Struct, frozen=True):
     """A stage: when it began last, in seconds of the run, how long it took in all its tries, and how the last ended.
 
-    `outcome`: passed, failed, returned, interrupted, or "" where it was not begun.
+    `outcome`: passed, failed, returned, interrupted, undone, or "" where it was not begun.
     """
 
     name: str
@@ -126,6 +126,8 @@ def _stage(name: str, told: Iterable[AnyEvent]) -> StageTime:
                 began = None
             if event.stage == name:
                 began = event.at
+        elif isinstance(event, Staged) and event.stage == name and event.outcome == UNDONE:
+            found = replace(found, outcome=UNDONE, cause="")
         elif isinstance(event, Staged) and event.stage == name and began is not None:
             found = _closed(found, began, event.at, event.outcome, event.cause)
             began = None

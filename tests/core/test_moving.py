@@ -274,6 +274,60 @@ def test_a_stage_counts_only_until_it_begins_anew() -> None:
     assert set(NEEDS) == set(STAGES)
 
 
+def went(*stages: str, outcome: str = "passed") -> list[AnyEvent]:
+    return [e for name in stages for e in (Stage(0, name, "t"), Staged(1, name, outcome, "t"))]
+
+
+READY = ("preflight", "bootstrap", "verify", "parity")
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "verify", "parity", "preflight"])
+def test_what_fails_when_it_is_done_again_stops_the_move_before_users_are_moved(stage: str) -> None:
+    assert progress(went(*READY)).lacking("cutover") == ()
+    assert progress([*went(*READY), *went(stage, outcome="failed")]).lacking("cutover")
+
+
+def test_looking_again_costs_no_second_bootstrap() -> None:
+    assert progress([*went(*READY), *went("preflight")]).lacking("cutover") == ()
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "parity", "verify", "preflight"])
+def test_what_is_looked_at_after_the_cutover_does_not_ask_for_another(stage: str) -> None:
+    moved = [*went(*READY), Switched(2, "to"), *went("cutover", "drain"), *went(stage, outcome="failed")]
+    assert progress(moved).lacking("retire") == ()
+
+
+def test_users_are_not_moved_to_data_that_was_not_copied_or_only_in_part() -> None:
+    events: list[AnyEvent] = went(*READY)
+    assert progress(events).lacking("cutover", ["orders"]) == ("data",)
+    events += [Carrying(2, "orders", "copy"), Carried(3, "orders", "copy", 2)]
+    assert progress(events).lacking("cutover", ["orders"]) == ()
+    assert progress(events).lacking("cutover", ["orders", "files"]) == ("data",)
+    for again in ([], [Carried(5, "orders", "copy", 4, cause="disk full")]):  # killed on the way, and failed
+        assert progress([*events, Carrying(4, "orders", "copy"), *again]).lacking("cutover", ["orders"]) == ("data",)
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "data"])
+def test_nothing_is_copied_over_what_users_wrote_on_the_new_cluster(stage: str) -> None:
+    there: list[AnyEvent] = [Switched(1, "to")]
+    stopping: list[AnyEvent] = [Carrying(1, "orders", "freeze")]
+    for events in (there, stopping):
+        assert "over what users have written" in progress(events).against(stage, ["orders"])[0]
+        assert progress([*events, Switched(2, "from")]).against(stage, ["orders"]) == ("", "")
+    assert progress(there).against(stage) == ("", ""), "there is no data"
+
+
+def test_a_drain_that_was_undone_counts_for_nothing_and_users_cannot_go_back_to_one_that_was_not() -> None:
+    events = [*went(*READY), Switched(2, "to"), *went("cutover"), Stage(3, "drain", "t")]
+    assert "drain of `from` has begun" in progress(events).against("cutover")[0]
+    events.append(Staged(4, "drain", "passed", "t"))
+    assert progress(events).lacking("retire") == ()
+    events.append(Staged(5, "drain", "undone", "t"))
+    assert progress(events).lacking("retire") == ("drain",)
+    assert progress(events).against("cutover") == ("", "")
+    assert "drain" not in progress(events).passed
+
+
 def test_a_switch_goes_on_from_where_it_was() -> None:
     events: list[AnyEvent] = [Steered(1, 50, 0), Carrying(2, "orders", "freeze")]  # cut off there, it may be frozen
     assert (progress(events).frozen, progress(events).settled, progress(events).weight) == (True, frozenset(), 50)

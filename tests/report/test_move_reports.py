@@ -226,3 +226,10 @@ def test_no_name_of_what_moves_becomes_an_element() -> None:
     page = html(fold(events), judged(found), moved=found).decode()
     assert HOSTILE not in page
     assert "<script>alert" not in markdown(found).decode()
+
+
+def test_a_drain_that_was_undone_is_not_shown_as_done() -> None:
+    events = [*forklift("moved"), Staged(40.0, "drain", "undone", TIME.format(40)), Ended(41.0, outcome="passed")]
+    found = measured(events)
+    assert next(stage.outcome for stage in found.stages if stage.name == "drain") == "undone"
+    assert "drain 3.0s (undone)" in text(found)
