@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import msgspec
 
-from dr.adapters.data import states
 from dr.adapters.kube import Survey
 from dr.adapters.probing import Prober
 from dr.adapters.traffic import Hooks, Looking
+from dr.app.carrying import Freight
 from dr.app.moves import FORKLIFT, Clusters, Ready, Shown
 from dr.app.retiring import embedded_name, retired, too_early
 from dr.core import gameday as gamedays
-from dr.core.errors import DrError, LockError, ToolError, UsageError
+from dr.core.errors import DrError, LockError, UsageError
 from dr.core.events import (
     AnyEvent,
     Began,
-    Carried,
-    Carrying,
     Checked,
     PlannedProbe,
     Stage,
@@ -31,19 +28,17 @@ from dr.core.events import (
     Twinned,
 )
 from dr.core.events import Parity as ParityEvent
-from dr.core.forklift import named
 from dr.core.hidden import Hidden
 from dr.core.model import Level, Origin
 from dr.core.moving import findings, live_only
+from dr.core.moving_data import unmovable
 from dr.core.progress import UNDONE, Progress, progress
 from dr.engine.cutover import Cutover
 from dr.engine.drain import drain, undrain
 from dr.engine.lock import HOLD, kept
 from dr.engine.moving import census, parity
-from dr.engine.ports import State
 from dr.engine.preflight import preflight
 from dr.engine.recorder import Recorder
-from dr.engine.restore import Gates
 from dr.engine.run import carried_over, run
 from dr.engine.users import Users
 from dr.engine.verify import verify
@@ -62,7 +57,7 @@ class Stages:
         self._events = events
         self._shown = shown
         self._stack = AsyncExitStack()
-        self._states: dict[str, State] | None = None
+        self._freight = Freight(ready.move.data, clusters.sides, recorder, ready.folder, self._run)
         self._users: tuple[Users, Prober] | None = None
         self._listening: asyncio.Task[None] | None = None
         self.alone: tuple[Hidden, ...] = ()
@@ -128,27 +123,22 @@ class Stages:
         begun = "bootstrap" in self.done.passed or any(
             isinstance(event, Stage) and event.stage == "bootstrap" for event in self._events
         )
-        rows = findings(old, new, ready.move, resources, git, self.alone, begun=begun)
+        rows = (
+            *findings(old, new, ready.move, resources, git, self.alone, begun=begun),
+            *unmovable(ready.move, git, [name for name, value in os.environ.items() if value]),
+            *await self._freight.check(),
+        )
         checks = [Checked(recorder.at, r.check, r.level, r.subject, r.cause, r.remedy) for r in rows]
-        checks += [Checked(recorder.at, "data", Level.ERROR, *row) for row in self._misplaced()]
         for check in checks:
             recorder.emit(check)
         checks += await preflight(clusters.new, ready.assignment, ready.loaded.graph, recorder)
         wrong = sum(1 for check in checks if check.level is Level.ERROR)
         return f"{wrong} findings stand against the move" if wrong else ""
 
-    def _misplaced(self) -> list[tuple[str, str, str]]:
-        """Return the data whose object is not in git, so that it has no place in the order."""
-        known = {(s.ref.kind, s.ref.namespace, s.ref.name) for s in self._ready.assignment.steps}
-        return [
-            (data.name, f"belongs to {data.of}, which the commit does not have", "name an object of git under `of`")
-            for data in self._ready.move.data
-            if (named(data.of).kind, named(data.of).namespace, named(data.of).name) not in known
-        ]
-
     async def _bootstrap(self) -> str:
         ready, clusters = self._ready, self._clusters
         began = next(event for event in self._events if isinstance(event, Began))
+        gates = self._freight.gates(step.ref for step in ready.assignment.steps)
         applied = carried_over(self._events, clusters.will, ready.assignment.digest)
         done = await run(
             clusters.new,
@@ -161,54 +151,13 @@ class Stages:
             force=True,
             compare=False,
             part=True,
-            gates=self._gates(),
+            gates=gates,
         )
         outcome = done.outcome
         if outcome and outcome.passed:
             return ""
         failed = len(outcome.failed) if outcome else 0
         return f"{failed} objects failed, so that {len(outcome.skipped) if outcome else 0} were not tried"
-
-    def _gates(self) -> Gates:
-        """Return where on the way data is moved: a volume before its claim, all else once its object is ready."""
-        index = {(s.ref.kind, s.ref.namespace, s.ref.name): i for i, s in enumerate(self._ready.assignment.steps)}
-        before: dict[int, list[str]] = defaultdict(list)
-        after: dict[int, list[str]] = defaultdict(list)
-        for data in self._ready.move.data:
-            ref = named(data.of)
-            place = index.get((ref.kind, ref.namespace, ref.name))
-            if place is not None:
-                (before if data.volume else after)[place].append(data.name)
-        return Gates(*({place: self._copying(names) for place, names in side.items()} for side in (before, after)))
-
-    def _copying(self, names: Sequence[str]) -> Callable[[], Awaitable[str]]:
-        async def copy() -> str:
-            for name in names:
-                try:
-                    await self._copy(name)
-                except ToolError as error:
-                    return f"data {name}: {error.cause}"
-            return ""
-
-        return copy
-
-    async def _copy(self, name: str) -> None:
-        state, recorder, began = self.states[name], self._recorder, self._recorder.at
-        recorder.emit(Carrying(began, name, "copy"))
-        try:
-            await state.copy()
-            old, new = await asyncio.gather(state.count("from"), state.count("to"))
-        except ToolError as error:
-            recorder.emit(Carried(recorder.at, name, "copy", began, cause=error.cause))
-            raise
-        recorder.emit(Carried(recorder.at, name, "copy", began, old.rows, new.rows, old == new))
-
-    @property
-    def states(self) -> dict[str, State]:
-        """The data that moves, by name."""
-        if self._states is None:
-            self._states = states(self._ready.move.data, self._clusters.sides, os.environ, self._ready.folder)
-        return self._states
 
     async def _verify(self) -> str:
         ready = self._ready
@@ -219,8 +168,8 @@ class Stages:
         return f"{wrong} of {compared} objects are not as git says" if wrong else ""
 
     async def _data(self) -> str:
-        for name in self.states:
-            await self._copy(name)
+        for name in self._freight.states:
+            await self._freight.copy(name)
         return ""
 
     async def _parity(self) -> str:
@@ -245,7 +194,7 @@ class Stages:
             )
             looking = await stack.enter_async_context(Looking(cutover.seen)) if cutover.seen else None
             following = Cutover(
-                cutover, self._recorder, users, hooks, looking, self.states, self._shown.agree, self.done
+                cutover, self._recorder, users, hooks, looking, self._freight.states, self._shown.agree, self.done
             )
             cause = await self._heard(following.run())
         await self._count(prober)
@@ -298,10 +247,7 @@ class Stages:
 
     async def _drain(self) -> str:
         ready, old = self._ready, self._clusters.old
-        for name, state in self.states.items():
-            began = self._recorder.at
-            await state.end()
-            self._recorder.emit(Carried(self._recorder.at, name, "end", began))
+        await self._freight.end()
         if not ready.move.steady_state.probes:
             await drain(old, ready.assignment, self._recorder, 120.0)
             return ""

@@ -45,18 +45,27 @@ class Postgres(_Strict, frozen=True, rename={"source": "from", "target": "to"}):
 
 
 class Volume(_Strict, frozen=True, rename={"snapshot_class": "class"}):
-    """A volume by a CSI snapshot: `claim` is namespace/name, `class` the VolumeSnapshotClass on both clusters."""
+    """A volume by a CSI snapshot: `claim` is namespace/name, `class` the VolumeSnapshotClass on both clusters.
+
+    Nothing follows a snapshot. `read_only` says that nothing writes to the volume from the copy on: who mounts it does
+    so read-only, or is stopped. Without it preflight fails; with it a pod that may write is an error.
+    """
 
     claim: str
     snapshot_class: str
     driver: str
+    read_only: bool = False
 
 
 class Velero(_Strict, frozen=True):
-    """Namespaces by a Velero backup; both clusters' Velero (in `namespace`) see the same storage."""
+    """A namespace by a Velero backup; both clusters' Velero (in `namespace`) see the same storage.
+
+    `of` is that Namespace: claims that are there already are not restored. `read_only` as of a volume, for every claim.
+    """
 
     namespaces: tuple[str, ...]
     namespace: str = "velero"
+    read_only: bool = False
 
 
 class DataCommand(_Strict, frozen=True):
@@ -184,10 +193,14 @@ class Override(_Strict, frozen=True):
 
 
 class Retire(_Strict, frozen=True):
-    """The old cluster's end: `after` that time since the cutover, by a `command` (an embedded one is taken down)."""
+    """The old cluster's end: `after` that time since the cutover, by a `command` (an embedded one is taken down).
+
+    The command is given up, and killed with its children, after `timeout`.
+    """
 
     after: Duration = lasting(86400.0)
     command: tuple[str, ...] = ()
+    timeout: Duration = lasting(1800.0)
 
 
 class Promises(_Strict, frozen=True):
@@ -301,6 +314,11 @@ def sense(move: Forklift) -> Iterator[tuple[Path, str]]:
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
     yield from ((("steady_state", *path), cause) for path, cause in unasked(move.steady_state))
     for index, data in enumerate(move.data):
+        if data.velero and [data.of] != [f"Namespace//{home}" for home in data.velero.namespaces]:
+            yield (
+                ("data", index, "of"),
+                "must be the Namespace that is backed up, an entry for each: Namespace//NAME",
+            )
         if not data.kind:
             yield ("data", index), f"must be exactly one of {', '.join(DATA)}"
         for field, text in (("of", data.of), *((("volume", data.volume.claim),) if data.volume else ())):

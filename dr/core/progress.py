@@ -96,7 +96,7 @@ def progress(events: Iterable[AnyEvent]) -> Progress:
         bool(steered) or any(isinstance(e, Injected) for e in told),
         switched.side if isinstance(switched, Switched) else "from",
         switched is not None,
-        frozenset(e.data for e in carried if e.what == "compare" and e.same),
+        frozenset(e.data for e in carried if e.what == "compare" and e.same is not False),
         any(isinstance(e, Carrying) and e.what == "freeze" for e in since),
         frozenset(e.data for e in carried if e.what == "thaw"),
         aborted[-1] if aborted else "",

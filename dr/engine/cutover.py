@@ -226,8 +226,7 @@ class Cutover:
         for name, state in self._states.items():
             began = self._recorder.at
             old, new = await asyncio.gather(state.count("from"), state.count("to"))
-            same = old == new
-            cause = "" if same else differing(old, new)
+            same, cause = alike(old, new)
             self._recorder.emit(Carried(self._recorder.at, name, "compare", began, old.rows, new.rows, same, cause))
             if cause:
                 raise ToolError(f"{name} is not the same on both sides: {cause}", "copy it again")
@@ -288,6 +287,17 @@ class Cutover:
             left = self._users.failing
         recorder.emit(Returned(recorder.at, began, cause, left))
         return cause
+
+
+def alike(old: Counted, new: Counted) -> tuple[bool | None, str]:
+    """Return whether two stores hold the same (None: it cannot be told), and what is against it, "" if nothing."""
+    if old != new:
+        return False, differing(old, new) or "they do not count the same things"
+    if not old.comparable:
+        return None, ""
+    if not (old.rows or old.checksums):
+        return False, "neither side holds anything that could be counted"
+    return True, ""
 
 
 def differing(old: Counted, new: Counted) -> str:

@@ -196,10 +196,14 @@ class Chaos(Protocol):
 
 
 class Counted(Struct, frozen=True):
-    """What a store holds: rows by table, and a checksum of each table's content ("" where none can be made)."""
+    """What a store holds: rows by table, and a checksum of each table's content ("" where none can be made).
+
+    `comparable`: two sides that count the same hold the same; else nobody can tell.
+    """
 
     rows: dict[str, int] = {}
     checksums: dict[str, str] = {}
+    comparable: bool = True
 
 
 class State(Protocol):
@@ -212,6 +216,9 @@ class State(Protocol):
     @property
     def follows(self) -> bool:
         """Whether the copy follows what is written meanwhile, also on the way back."""
+
+    async def check(self) -> None:
+        """Look whether it can be moved as it is meant to; neither side is written to, the new one may not be there."""
 
     async def copy(self) -> None:
         """Bring the data to the new side; the old one is only read, and goes on taking writes."""

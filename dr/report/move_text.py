@@ -146,7 +146,8 @@ def carried(done: Carried) -> str:
 def result(done: Carried) -> str:
     """Return what came of it: rows, and whether both sides are the same."""
     rows = f"{sum(done.before.values()):,} rows, {sum(done.after.values()):,} on the new side" if done.before else ""
-    same = {None: "", True: "the same on both sides", False: "not the same yet"}[done.same]
+    told = done.what == "compare" and not done.cause
+    same = {None: "cannot be compared" * told, True: "the same on both sides", False: "not the same yet"}[done.same]
     return "; ".join(part for part in (rows, same, cut(done.cause)) if part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,6 +18,7 @@ from dr.core.errors import ApiError, ToolError, UsageError
 from dr.core.forklift import Data, DataCommand, Postgres, Velero, Volume
 from dr.core.gameday import Duration
 from dr.core.model import Body, Ref
+from dr.engine.cutover import alike
 from dr.engine.ports import Cluster, State
 
 
@@ -96,6 +98,15 @@ def test_a_command_that_fails_says_why_in_its_own_words(tmp_path: Path) -> None:
     assert "no-such-program" in failing(states([Data("x", "Pod/a/b", command=spec)], {}, os.environ)["x"].copy()).cause
 
 
+def test_a_program_that_is_missing_is_known_before_the_move(tmp_path: Path) -> None:
+    asyncio.run(command(tmp_path).check())
+    spec = DataCommand(copy=("true",), count=("./no-such-program",))
+    state = states([Data("x", "Pod/a/b", command=spec)], {}, os.environ, tmp_path)["x"]
+    assert "there is no program ./no-such-program" in failing(state.check()).cause
+    (tmp_path / "no-such-program").touch(0o755)
+    asyncio.run(state.check())
+
+
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     error = failing(command(tmp_path, timeout=0.5, copy="sleep 60 & echo $! > child; wait").copy())
     assert error.cause == "files: the copy was not done in 0.5 s"
@@ -169,11 +180,27 @@ def claim() -> Body:
     }  # fmt: skip
 
 
-def volume(old: Fake, new: Fake, timeout: float = 5.0) -> State:
-    spec = Data(
-        "files", "Pod/shop/web", volume=Volume("shop/files", "snaps", "csi.example.org"), timeout=Duration(timeout)
-    )
-    return states([spec], clusters(old, new), os.environ)["files"]
+MARK = hashlib.sha256(b"").hexdigest()[:8]
+
+
+def volume(old: Fake, new: Fake, timeout: float = 5.0, run: str = "", *, read_only: bool = True) -> State:
+    moved = Volume("shop/files", "snaps", "csi.example.org", read_only)
+    spec = Data("files", "PersistentVolumeClaim/shop/files", volume=moved, timeout=Duration(timeout))
+    return states([spec], clusters(old, new), os.environ, run=run)["files"]
+
+
+def pod(name: str, phase: str = "Running", *, read_only: bool = False, mounted_so: bool = False) -> Body:
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": name}, "status": {"phase": phase},
+        "spec": {
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "files", "readOnly": read_only}}],
+            "containers": [{"name": "c", "volumeMounts": [{"name": "v", "readOnly": mounted_so}]}],
+        },
+    }  # fmt: skip
+
+
+def snapshots_of(driver: str = "csi.example.org") -> Body:
+    return {"kind": "VolumeSnapshotClass", "metadata": {"name": "snaps"}, "driver": driver}
 
 
 def clusters(old: Any, new: Any) -> Mapping[str, Cluster]:
@@ -185,12 +212,13 @@ def test_a_volume_is_claimed_on_the_new_side_from_the_snapshot_of_the_old() -> N
     state = volume(old, new)
 
     async def move() -> None:
-        assert not (await state.count("from")).rows
+        with pytest.raises(ToolError, match="is not there"):
+            await state.count("to")
         for _ in range(2):
             await state.copy()
         for side in ("from", "to"):
             found = await state.count(side)
-            assert (found.rows, found.checksums) == ({"bytes": 1024}, {"bytes": "snap-1"})
+            assert alike(found, found)[0] is None, "what is in a volume cannot be compared"
             await state.freeze(side)
             await state.settle(side)
             await state.turn(side)
@@ -199,11 +227,40 @@ def test_a_volume_is_claimed_on_the_new_side_from_the_snapshot_of_the_old() -> N
 
     asyncio.run(move())
     made = new.objects["PersistentVolumeClaim", "shop", "files"]["spec"]
-    assert made["dataSource"] == {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "dr-files"}
+    named = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": f"dr-files-{MARK}"}
+    assert made["dataSource"] == named
     assert (made["storageClassName"], "volumeName" in made) == ("fast", False)
-    content = new.objects["VolumeSnapshotContent", "", "dr-shop-files"]["spec"]
+    content = new.objects["VolumeSnapshotContent", "", f"dr-shop-files-{MARK}"]["spec"]
     assert (content["deletionPolicy"], content["source"]) == ("Retain", {"snapshotHandle": "snap-1"})
-    assert not state.follows
+    assert state.follows, "nothing writes to it, so the way back is open"
+    assert not volume(old, new, read_only=False).follows
+
+
+@pytest.mark.parametrize("harmless", [pod("w", "Succeeded"), pod("w", read_only=True), pod("w", mounted_so=True)])
+def test_a_volume_that_something_writes_to_is_not_taken_for_one_that_stays_as_it_was(harmless: Body) -> None:
+    objects = claim(), snapshots_of()
+    old, new = Fake(*objects, pod("writer"), controller=csi), Fake(controller=csi)
+    for step in (volume(old, new).check, volume(old, new).copy, lambda: volume(old, new).freeze("from")):
+        assert "may be written to by shop/writer" in failing(step()).cause
+    assert not new.objects
+    quiet = Fake(*objects, harmless, controller=csi)
+    asyncio.run(volume(quiet, new).check())
+    asyncio.run(volume(quiet, new).copy())
+    new.objects["Pod", "shop", "w"] = pod("w")  # the way back would lose what that writes
+    assert "on `to`" in failing(volume(quiet, new).freeze("to")).cause
+
+
+def test_a_volume_that_cannot_be_moved_is_known_before_the_move() -> None:
+    assert "there is no PersistentVolumeClaim" in failing(volume(Fake(), Fake()).check()).cause
+    assert "is not there" in failing(volume(Fake(claim()), Fake()).check()).cause
+    assert "is of other, not" in failing(volume(Fake(claim(), snapshots_of("other")), Fake()).check()).cause
+
+
+def test_a_snapshot_of_an_earlier_move_is_not_taken_for_this_ones() -> None:
+    old, new = Fake(claim(), controller=csi), Fake(controller=csi)
+    asyncio.run(volume(old, new, run="first").copy())
+    assert "not filled from the snapshot of this move" in failing(volume(old, new, run="second").copy()).cause
+    assert len([key for key in old.objects if key[0] == "VolumeSnapshot"]) == 2
 
 
 def test_a_volume_that_was_made_empty_is_not_taken_for_a_copy() -> None:
@@ -225,27 +282,36 @@ def velero(phase: str, **status: str) -> Callable[[Fake, Body], None]:
 
 
 def backup(old: Fake, new: Fake) -> State:
-    spec = Data("all", "Namespace//shop", velero=Velero(("shop",)), timeout=Duration(5.0))
+    spec = Data("all", "Namespace//shop", velero=Velero(("shop",), read_only=True), timeout=Duration(5.0))
     return states([spec], clusters(old, new), os.environ)["all"]
 
 
 def test_a_backup_is_restored_once_the_new_side_has_seen_it() -> None:
     old, new = Fake(claim(), controller=velero("Completed")), Fake(controller=velero("Completed"))
-    state, key = backup(old, new), ("Backup", "velero", "dr-all")
+    state, key = backup(old, new), ("Backup", "velero", f"dr-all-{MARK}")
 
     async def move() -> None:
         copy = asyncio.create_task(state.copy())
         await asyncio.sleep(0.7)
-        assert ("Restore", "velero", "dr-all") not in new.objects
+        assert ("Restore", "velero", f"dr-all-{MARK}") not in new.objects
         new.objects[key] = old.objects[key]
         await copy
         await state.copy()
         assert (await state.count("from")).rows == {"claims of shop": 1}
         assert (await state.count("to")).rows == {"claims of shop": 0}
+        same = await state.count("from")
+        assert alike(same, await state.count("to"))[0] is False, "a claim is missing"
+        assert alike(same, same)[0] is None, "claims say nothing of what is in them"
 
     asyncio.run(move())
-    assert new.objects["Restore", "velero", "dr-all"]["spec"]["backupName"] == "dr-all"
+    assert new.objects["Restore", "velero", f"dr-all-{MARK}"]["spec"]["backupName"] == f"dr-all-{MARK}"
     assert old.objects[key]["spec"]["includedResources"] == ["persistentvolumeclaims", "persistentvolumes"]
+
+
+def test_a_namespace_that_something_writes_to_is_not_backed_up() -> None:
+    state = backup(Fake(claim(), pod("writer")), Fake())
+    for step in (state.check, state.copy):
+        assert "may be written to by shop/writer" in failing(step()).cause
 
 
 @pytest.mark.parametrize("phase", ["Failed", "PartiallyFailed", "FailedValidation"])

@@ -386,23 +386,41 @@ def test_following_leaves_nothing_behind_even_when_the_old_side_is_gone(sides: S
 def test_what_replication_would_leave_behind_is_named_first(sides: Sides) -> None:
     schema = "CREATE TABLE loose (id int); CREATE UNLOGGED TABLE fast (id int PRIMARY KEY); SELECT lo_create(0);"
     sides.servers["from"].psql(sides.database, schema)
-    cause = failing(sides.state(replicate=True).copy()).cause
-    assert "public.fast is unlogged, public.loose has no primary key, pg_largeobject holds large objects" in cause
+    state = sides.state(replicate=True)
+    for step in (state.check, state.copy):
+        cause = failing(step()).cause
+        assert "public.fast is unlogged, public.loose has no primary key, pg_largeobject holds large objects" in cause
     assert sides.traces() == "0000 0000"
 
 
 def test_a_server_that_cannot_replicate_says_what_to_set(pair: tuple[Postgres, Postgres]) -> None:
     with serve("replica") as old:
         sides = Sides(old, pair[1], f"shop{next(_numbers)}")
-        error = failing(sides.state(replicate=True).copy())
-    assert "db (from): wal_level is replica" in error.cause
-    assert "ALTER SYSTEM SET wal_level" in error.remedy
+        for step in (sides.state(replicate=True).check, sides.state(replicate=True).copy):
+            error = failing(step())
+            assert "db (from): wal_level is replica" in error.cause
+            assert "ALTER SYSTEM SET wal_level" in error.remedy
+
+
+def test_a_check_before_the_move_writes_nothing_and_waits_for_no_database_that_comes_with_the_platform(
+    sides: Sides,
+) -> None:
+    later = sides.servers["to"].url(sides.database, port=free_port())
+    for replicate in (True, False):
+        asyncio.run(sides.state(replicate=replicate).check())
+        asyncio.run(sides.state(replicate=replicate, NEW=later).check())
+        assert "connection to server" in failing(sides.state(replicate=replicate, OLD=later).check()).cause
+    assert sides.traces() == "0000 0000"
+    sides.servers["to"].psql(sides.database, "CREATE TABLE mine (id int PRIMARY KEY); INSERT INTO mine VALUES (1)")
+    for replicate in (True, False):
+        assert "is not empty: it has public.mine" in failing(sides.state(replicate=replicate).check()).cause
 
 
 def test_a_wrong_password_is_told_and_never_shown(sides: Sides) -> None:
     secret = "hun/ter 2'"  # noqa: S105
     wrong = sides.servers["to"].url(sides.database, password=secret)
     for replicate in (True, False):
+        assert "authentication failed" in failing(sides.state(replicate=replicate, NEW=wrong).check()).cause
         error = failing(sides.state(replicate=replicate, NEW=wrong).copy())
         assert "password authentication failed" in error.cause
         told = f"{error.cause} {error.remedy} {error!r} {error.__cause__!r} {error.__context__!r}"

@@ -383,6 +383,9 @@ def wrong(**changes: Any) -> list[str]:
         ({"from": {"context": "a", "lock": ""}}, "length >= 1"),
         ({"data": [{"name": "x", "of": "StatefulSet/shop/db"}]}, "exactly one of"),
         ({"data": [{"name": "x", "of": "db", "command": {"copy": ["a"], "count": ["b"]}}]}, "Kind/namespace/name"),
+        ({"data": [{"name": "x", "of": "StatefulSet/shop/db", "velero": {"namespaces": ["shop"]}}]}, "the Namespace"),
+        ({"data": [{"name": "x", "of": "Namespace//shop", "velero": {"namespaces": ["shop", "b"]}}]}, "the Namespace"),
+        ({"data": [{"name": "x", "of": "Namespace//shop", "velero": {"namespaces": ["shop"]}}]}, ""),
         ({"overrides": [{"object": "x"}]}, "Kind/namespace/name"),
         ({"steady_state": {"probes": [{"name": "nothing"}]}}, "must be exactly one of http"),
         (

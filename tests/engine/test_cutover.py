@@ -18,7 +18,7 @@ from dr.core.forklift import Traffic, TrafficCommand
 from dr.core.gameday import Duration
 from dr.core.progress import progress
 from dr.engine import cutover
-from dr.engine.cutover import Cutover
+from dr.engine.cutover import Cutover, alike
 from dr.engine.ports import Counted
 from dr.engine.recorder import Recorder
 from dr.engine.users import Users
@@ -75,6 +75,9 @@ class World:
     @property
     def follows(self) -> bool:
         return True
+
+    async def check(self) -> None:
+        raise NotImplementedError
 
     async def copy(self) -> None:
         raise NotImplementedError
@@ -264,3 +267,11 @@ def test_what_fails_twice_and_is_mended_is_taken_up_where_it_was_left() -> None:
     assert run(world, log)
     sound(world, "from")
     assert [e.side for e in log.events if isinstance(e, Switched)][-1] == "from"
+
+
+def test_what_nobody_counted_is_never_called_the_same() -> None:
+    assert alike(Counted({"orders": 3}), Counted({"orders": 3})) == (True, "")
+    assert alike(Counted({"orders": 3}), Counted({"orders": 2})) == (False, "orders has 3 rows and 2")
+    assert alike(Counted(), Counted()) == (False, "neither side holds anything that could be counted")
+    assert alike(Counted(comparable=False), Counted(comparable=False)) == (None, "")
+    assert alike(Counted(checksums={"a": "1"}), Counted()) == (False, "they do not count the same things")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,17 +21,23 @@ _T = TypeVar("_T")
 
 
 def states(
-    specs: Sequence[Data], clusters: Mapping[str, Cluster], environ: Mapping[str, str], cwd: Path | None = None
+    specs: Sequence[Data],
+    clusters: Mapping[str, Cluster],
+    environ: Mapping[str, str],
+    cwd: Path | None = None,
+    run: str = "",
 ) -> dict[str, State]:
     """Return what moves each piece of data, by its name.
 
-    `clusters` by side (`from` and `to`), `environ` for connection URLs and children, commands run in `cwd`. Raises
-    UsageError, which names every variable and program that is missing.
+    `clusters` by side (`from` and `to`), `environ` for connection URLs and children, commands run in `cwd`; a snapshot
+    or a backup is of this `run`, and no other takes it over. Raises UsageError, which names every variable and program
+    that is missing.
     """
     wrong = sorted({cause for spec in specs for cause in _missing(spec, environ)})
     if wrong:
         raise UsageError("; ".join(wrong), "set the variables to postgresql:// URLs, install the programs, try again")
-    return {spec.name: Timed(spec, _state(spec, clusters, environ, cwd)) for spec in specs}
+    mark = hashlib.sha256(run.encode()).hexdigest()[:8]
+    return {spec.name: Timed(spec, _state(spec, clusters, environ, cwd, mark)) for spec in specs}
 
 
 def _missing(spec: Data, environ: Mapping[str, str]) -> Iterator[str]:
@@ -50,7 +57,9 @@ def _missing(spec: Data, environ: Mapping[str, str]) -> Iterator[str]:
             yield f"the environment variable {variable} {error}"
 
 
-def _state(spec: Data, clusters: Mapping[str, Cluster], environ: Mapping[str, str], cwd: Path | None) -> State:
+def _state(
+    spec: Data, clusters: Mapping[str, Cluster], environ: Mapping[str, str], cwd: Path | None, mark: str
+) -> State:
     if found := spec.postgres:
         old, new = (
             Server(f"{spec.name} ({side})", keywords(environ[variable]), keywords(environ[seen or variable]), environ)
@@ -61,9 +70,9 @@ def _state(spec: Data, clusters: Mapping[str, Cluster], environ: Mapping[str, st
         )
         return (Replicated if found.replicate else Dumped)(spec.name, old, new)
     if spec.volume:
-        return SnapshotVolume(spec.name, spec.volume, clusters)
+        return SnapshotVolume(spec.name, spec.volume, clusters, mark)
     if spec.velero:
-        return VeleroBackup(spec.name, spec.velero, clusters)
+        return VeleroBackup(spec.name, spec.velero, clusters, mark)
     if spec.command:
         return Commands(spec.name, spec.command, environ, cwd)
     raise UsageError(f"{spec.name} says nothing of how it is moved", "the fields are in docs/reference/forklift.md")
@@ -80,6 +89,10 @@ class Timed:
     def follows(self) -> bool:
         """Whether the copy follows what is written meanwhile."""
         return self._state.follows
+
+    async def check(self) -> None:
+        """Look whether it can be moved."""
+        await self._within("the check", self._state.check())
 
     async def copy(self) -> None:
         """Bring the data to the new side."""

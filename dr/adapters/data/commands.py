@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,8 +14,10 @@ from typing import IO, NamedTuple
 import msgspec
 
 from dr.core.errors import ToolError
-from dr.core.forklift import DataCommand
+from dr.core.forklift import SIDES, DataCommand
 from dr.engine.ports import Counted
+
+_COMMANDS = ("copy", "count", "freeze", "thaw", "settle")
 
 
 class Ended(NamedTuple):
@@ -82,6 +85,17 @@ class Commands:
     def __init__(self, name: str, spec: DataCommand, environ: Mapping[str, str], cwd: Path | None = None) -> None:
         """Run the commands of `spec` in `cwd`; `name` is what errors call the state."""
         self._name, self._spec, self._environ, self._cwd = name, spec, environ, cwd
+
+    async def check(self) -> None:
+        """Look for every program; none is run."""
+        for what in _COMMANDS:
+            for word in getattr(self._spec, what)[:1]:
+                for program in {word.replace("{side}", side) for side in SIDES}:
+                    place = str((self._cwd or Path()) / program) if "/" in program else program
+                    if not shutil.which(place, path=self._environ.get("PATH")):
+                        raise ToolError(
+                            f"{self._name}: there is no program {program}", f"install it, or correct `{what}`"
+                        )
 
     async def copy(self) -> None:
         """Run `copy`."""

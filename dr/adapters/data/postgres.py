@@ -23,13 +23,31 @@ class Dumped:
         """Move the database of `old` to `new`; `name` is what errors call it."""
         self._name, self._servers = name, {"from": old, "to": new}
 
-    async def copy(self) -> None:
-        """Replace what the new side has by what the old one has; refused where that has more tables than the old."""
+    async def check(self) -> None:
+        """Look whether both sides fit; the new one may come only with the platform."""
+        await self._fits(self._servers["from"])
+        try:
+            await self._fits(self._servers["to"])
+            await self._spare()
+        except Gone as error:
+            if "authentication failed" in error.cause:
+                raise
+
+    async def _fits(self, server: Server) -> None:
+        """Raise ToolError where a server is not as it must be."""
+        await server.sql("SELECT 1;")
+
+    async def _spare(self) -> None:
+        """Raise ToolError where the new side has what would be lost."""
         old, new = self._servers.values()
         known = set(chain(*await old.rows(sql.TABLES)))
         if more := [str(name) for (name,) in await new.rows(sql.TABLES) if name not in known]:
             raise _not_empty(new, more)
-        await new.restore_from(old)
+
+    async def copy(self) -> None:
+        """Replace what the new side has by what the old one has; refused where that has more tables than the old."""
+        await self._spare()
+        await self._servers["to"].restore_from(self._servers["from"])
 
     async def count(self, side: str) -> Counted:
         """Return rows and checksums by table, and the last value of each sequence."""
@@ -74,15 +92,22 @@ class Replicated(Dumped):
         digest = hashlib.sha256(pair.encode()).hexdigest()[:12]
         self._slots = {side: f"{sql.NAME}_{digest}_{side}" for side in self._servers}
 
+    async def _spare(self) -> None:
+        new = self._servers["to"]
+        if any([await self._subscribed(side) for side in self._servers]):
+            return
+        if full := [str(name) for name, number, _ in await new.rows(f"{sql.SAME}{sql.COUNT}") if number]:
+            raise _not_empty(new, full)
+
     async def copy(self) -> None:
         """Bring the tables over and follow; a copy that is under way or turned goes on."""
         old, new = self._servers.values()
-        if not any([await self._subscribed(side) for side in ("from", "to")]):
-            await self._check()
+        if not any([await self._subscribed(side) for side in self._servers]):
+            for server in (old, new):
+                await self._fits(server)
+            await self._spare()
             if not await new.sql(sql.TABLES):
                 await new.restore_from(old, "--schema-only", "--no-publications", "--no-subscriptions")
-            if full := [str(name) for name, number, _ in await new.rows(f"{sql.SAME}{sql.COUNT}") if number]:
-                raise _not_empty(new, full)
             await self._subscribe("from", "true")
         for server in (old, new):
             await server.until(sql.COPYING, "0")
@@ -135,25 +160,23 @@ class Replicated(Dumped):
         await follower.sql(sql.ROLE)
         await follower.sql(sql.SUBSCRIBE.format(conninfo=leader.conninfo, slot=slot, copy=copy))
 
-    async def _check(self) -> None:
-        for server in self._servers.values():
-            level, superuser = await server.sql(
-                "SHOW wal_level; SELECT rolsuper FROM pg_roles WHERE rolname = current_user;"
-            )
-            if level != "logical":
-                raise ToolError(
-                    f"{server.label}: wal_level is {level}, and replication needs logical",
-                    "ALTER SYSTEM SET wal_level = 'logical', and restart that server; or set `replicate: false`",
-                )
-            if superuser != "t":
-                raise ToolError(
-                    f"{server.label}: {server.url.get('user', 'the user')} is no superuser, and replication needs one",
-                    "name a superuser in the URL, or set `replicate: false`",
-                )
-        old = self._servers["from"]
-        if found := await old.rows(sql.OBSTACLES):
+    async def _fits(self, server: Server) -> None:
+        level, superuser = await server.sql(
+            "SHOW wal_level; SELECT rolsuper FROM pg_roles WHERE rolname = current_user;"
+        )
+        if level != "logical":
             raise ToolError(
-                f"{old.label}: cannot be replicated: {', '.join(f'{name} {why}' for name, why in found)}",
+                f"{server.label}: wal_level is {level}, and replication needs logical",
+                "ALTER SYSTEM SET wal_level = 'logical', and restart that server; or set `replicate: false`",
+            )
+        if superuser != "t":
+            raise ToolError(
+                f"{server.label}: {server.url.get('user', 'the user')} is no superuser, and replication needs one",
+                "name a superuser in the URL, or set `replicate: false`",
+            )
+        if server is self._servers["from"] and (found := await server.rows(sql.OBSTACLES)):
+            raise ToolError(
+                f"{server.label}: cannot be replicated: {', '.join(f'{name} {why}' for name, why in found)}",
                 "give each table a primary key (or a replica identity) and have it logged, or set `replicate: false`",
             )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dr.core.body import get, mapping, text
+from dr.core.body import get, items, mapping, text
 from dr.core.errors import ApiError, ToolError
 from dr.core.forklift import Velero, Volume
 from dr.core.model import Body, Ref
@@ -44,19 +44,62 @@ async def _make(cluster: Cluster, ref: Ref, **content: Any) -> Body:
         return found
 
 
-class _AtOnce:
-    """State of one moment: nothing follows, so there is nothing to freeze, to settle or to turn.
+def _writes(pod: Body, claim: str) -> bool:
+    """Return whether a pod that runs, or is about to, may write to a claim ("": to any)."""
+    if text(pod, "status", "phase") in ("Succeeded", "Failed"):
+        return False
+    writable = {
+        text(volume, "name")
+        for volume in items(pod, "spec", "volumes")
+        if (of := mapping(volume, "persistentVolumeClaim"))
+        and of.get("readOnly") is not True
+        and claim in ("", of.get("claimName"))
+    }
+    return any(
+        text(mount, "name") in writable and mount.get("readOnly") is not True
+        for kind in ("containers", "initContainers", "ephemeralContainers")
+        for container in items(pod, "spec", kind)
+        for mounts in ("volumeMounts", "volumeDevices")
+        for mount in items(container, mounts)
+    )
 
-    What is written after that moment stays behind: the workload that writes must be stopped before the copy.
+
+class _AtOnce:
+    """State of one moment: nothing follows, so nothing may write from then on.
+
+    That is what `read_only` says, and what is looked at whenever it counts. A file that does not say it was let through
+    by people: then nothing is looked at, and there is no way back.
     """
 
-    follows = False
+    def __init__(
+        self, name: str, clusters: Mapping[str, Cluster], homes: Sequence[str], claim: str, *, read_only: bool
+    ) -> None:
+        self._name, self._clusters = name, clusters
+        self._homes, self._of, self._read_only = homes, claim, read_only
+
+    @property
+    def follows(self) -> bool:
+        """Whether both sides stay the same: where nothing writes they do."""
+        return self._read_only
 
     async def freeze(self, side: str) -> None:
-        """Do nothing: a volume takes writes for as long as something mounts it."""
+        """Look that nothing can write to it; who may is not stopped."""
+        if not self._read_only:
+            return
+        found = [
+            f"{text(pod, 'metadata', 'namespace')}/{text(pod, 'metadata', 'name')}"
+            for home in self._homes
+            for pod in await self._clusters[side].list("v1", "Pod", namespace=home)
+            if _writes(pod, self._of)
+        ]
+        if found:
+            raise ToolError(
+                f"{self._name}: is `read_only`, and on `{side}` may be written to by {', '.join(sorted(found)[:5])}",
+                "mount it read-only there, or stop who writes to it; then try again",
+            )
 
     async def thaw(self, side: str) -> None:
-        """Do nothing: nothing was frozen."""
+        """Do nothing: nothing was stopped."""
 
     async def settle(self, side: str) -> None:
         """Do nothing: the snapshot is all that the other side gets."""
@@ -71,19 +114,37 @@ class _AtOnce:
 class SnapshotVolume(_AtOnce):
     """A volume, by a CSI snapshot that the drivers of both clusters can read."""
 
-    def __init__(self, name: str, spec: Volume, clusters: Mapping[str, Cluster]) -> None:
-        """Move the claim of `spec`; `name` is what errors call it."""
-        self._name, self._spec, self._clusters = name, spec, clusters
+    def __init__(self, name: str, spec: Volume, clusters: Mapping[str, Cluster], mark: str) -> None:
+        """Move the claim of `spec`; `name` is what errors call it, `mark` what its snapshot has in its name."""
+        self._spec = spec
         self._namespace, _, claim = spec.claim.partition("/")
+        super().__init__(name, clusters, (self._namespace,), claim, read_only=spec.read_only)
         self._claim = Ref("v1", "PersistentVolumeClaim", self._namespace, claim)
-        self._snapshot = Ref(_SNAPSHOTS, "VolumeSnapshot", self._namespace, f"dr-{claim}")
+        self._snapshot = Ref(_SNAPSHOTS, "VolumeSnapshot", self._namespace, f"dr-{claim}-{mark}")
+        self._known = Ref(_SNAPSHOTS, "VolumeSnapshotContent", "", f"dr-{self._namespace}-{claim}-{mark}")
+
+    async def check(self) -> None:
+        """Look for the claim and its class on the old side, and that nothing there writes to it."""
+        old = self._clusters["from"]
+        await self._there(old)
+        kind = Ref(_SNAPSHOTS, "VolumeSnapshotClass", "", self._spec.snapshot_class)
+        found = await old.get(kind)
+        if text(found or {}, "driver") != self._spec.driver:
+            said = f"is of {text(found, 'driver')}, not of {self._spec.driver}" if found else "is not there"
+            raise ToolError(f"{self._name}: {kind} on `from` {said}", "correct `class` and `driver` in the file")
+        await self.freeze("from")
+
+    async def _there(self, old: Cluster) -> Body:
+        claim = await old.get(self._claim)
+        if claim is None:
+            raise ToolError(f"{self._name}: there is no {self._claim} on `from`", "correct `claim` in the file")
+        return claim
 
     async def copy(self) -> None:
         """Take a snapshot, make it known to the new cluster, and claim a volume that is filled from it."""
         old, new = self._clusters["from"], self._clusters["to"]
-        claim = await old.get(self._claim)
-        if claim is None:
-            raise ToolError(f"{self._name}: there is no {self._claim} on `from`", "correct `claim` in the file")
+        claim = await self._there(old)
+        await self.freeze("from")
         name, kind = self._snapshot.name, self._spec.snapshot_class
         await _make(
             old,
@@ -92,38 +153,41 @@ class SnapshotVolume(_AtOnce):
             source={"persistentVolumeClaimName": self._claim.name},
         )
         content = await self._ready("from")
-        known = Ref(_SNAPSHOTS, "VolumeSnapshotContent", "", f"dr-{self._namespace}-{self._claim.name}")
         await _make(
             new,
-            known,
+            self._known,
             deletionPolicy="Retain",
             driver=self._spec.driver,
             source={"snapshotHandle": text(content, "status", "snapshotHandle")},
             volumeSnapshotClassName=kind,
             volumeSnapshotRef={"name": name, "namespace": self._namespace},
         )
-        await _make(new, self._snapshot, volumeSnapshotClassName=kind, source={"volumeSnapshotContentName": known.name})
+        source = {"volumeSnapshotContentName": self._known.name}
+        await _make(new, self._snapshot, volumeSnapshotClassName=kind, source=source)
         await self._ready("to")
         kept = ("accessModes", "resources", "storageClassName", "volumeMode")
         spec = {key: value for key, value in mapping(claim, "spec").items() if key in kept}
         made = await _make(
             new, self._claim, **spec, dataSource={"apiGroup": _GROUP, "kind": "VolumeSnapshot", "name": name}
         )
-        if get(made, "spec", "dataSource", "name") != name:
+        self._filled(made)
+
+    def _filled(self, claim: Body) -> None:
+        if get(claim, "spec", "dataSource", "name") != self._snapshot.name:
             raise ToolError(
-                f"{self._name}: {self._claim} is on `to` already, and was not filled from the snapshot",
+                f"{self._name}: {self._claim} is on `to` already, and was not filled from the snapshot of this move",
                 "delete it there, and keep whatever creates it from doing so before the copy; then try again",
             )
 
     async def count(self, side: str) -> Counted:
-        """Return the snapshot's size in bytes, and its handle as what it holds; nothing where there is no snapshot."""
-        if await self._clusters[side].get(self._snapshot) is None:
-            return Counted()
-        content = await self._ready(side)
-        size = get(content, "status", "restoreSize")
-        if not size and side == "to":  # a driver that cannot list snapshots does not know the size of one it is told
-            size = get(await self._ready("from"), "status", "restoreSize")
-        return Counted({"bytes": int(size or 0)}, {"bytes": text(content, "status", "snapshotHandle")})
+        """Look that the claim is there, on the new side filled from the snapshot. What is in it nobody can compare."""
+        claim = await self._clusters[side].get(self._claim)
+        if claim is None or text(claim, "status", "phase") == "Lost":
+            said = "has lost its volume" if claim else "is not there"
+            raise ToolError(f"{self._name}: {self._claim} on `{side}` {said}", "copy the data again")
+        if side == "to":
+            self._filled(claim)
+        return Counted(comparable=False)
 
     async def _ready(self, side: str) -> Body:
         """Return the content of a side's snapshot once that is ready."""
@@ -145,14 +209,21 @@ class SnapshotVolume(_AtOnce):
 class VeleroBackup(_AtOnce):
     """The volumes of namespaces, by a Velero backup which both clusters' Velero sees."""
 
-    def __init__(self, name: str, spec: Velero, clusters: Mapping[str, Cluster]) -> None:
-        """Move the claims of the namespaces of `spec`; `name` is what errors call them."""
-        self._name, self._spec, self._clusters = name, spec, clusters
-        self._backup = Ref(_VELERO, "Backup", spec.namespace, f"dr-{name}")
-        self._restore = Ref(_VELERO, "Restore", spec.namespace, f"dr-{name}")
+    def __init__(self, name: str, spec: Velero, clusters: Mapping[str, Cluster], mark: str) -> None:
+        """Move the claims of the namespaces of `spec`; `name` is what errors call them, `mark` is of this move."""
+        super().__init__(name, clusters, spec.namespaces, "", read_only=spec.read_only)
+        self._spec = spec
+        self._backup = Ref(_VELERO, "Backup", spec.namespace, f"dr-{name}-{mark}")
+        self._restore = Ref(_VELERO, "Restore", spec.namespace, f"dr-{name}-{mark}")
+
+    async def check(self) -> None:
+        """Look that the old side has Velero, and that nothing there writes to the claims."""
+        await self._clusters["from"].list(_VELERO, "Backup", namespace=self._spec.namespace)
+        await self.freeze("from")
 
     async def copy(self) -> None:
         """Back up on the old cluster, wait until the new one's Velero knows of it, and restore there."""
+        await self.freeze("from")
         old, new = self._clusters["from"], self._clusters["to"]
         await _make(
             old,
@@ -167,12 +238,12 @@ class VeleroBackup(_AtOnce):
         await self._completed("to", self._restore)
 
     async def count(self, side: str) -> Counted:
-        """Return how many claims each namespace has."""
+        """Return how many claims each namespace has; what is in them nobody can compare."""
         found = {
             namespace: await self._clusters[side].list("v1", "PersistentVolumeClaim", namespace=namespace)
             for namespace in self._spec.namespaces
         }
-        return Counted({f"claims of {namespace}": len(claims) for namespace, claims in found.items()})
+        return Counted({f"claims of {home}": len(claims) for home, claims in found.items()}, comparable=False)
 
     async def _completed(self, side: str, ref: Ref) -> None:
         def completed(body: Body) -> bool:
