@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dr.core.body import get, mapping, text
 from dr.core.errors import ApiError, ToolError
@@ -18,11 +20,12 @@ MARK = "dr.dev/drained"
 _EVERY = 0.2
 _APPS, _BATCH = "apps/v1", "batch/v1"
 _KINDS = {"Deployment": _APPS, "StatefulSet": _APPS, "DaemonSet": _APPS, "CronJob": _BATCH}
-# What would start workloads again: kind, and how it is told to rest and to go on.
-_ENGINES: tuple[tuple[str, str, Body, Body], ...] = (
-    ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", {"suspend": True}, {"suspend": None}),
-    ("helm.toolkit.fluxcd.io/v2", "HelmRelease", {"suspend": True}, {"suspend": None}),
-    ("argoproj.io/v1alpha1", "Application", {"syncPolicy": {"automated": None}}, {}),
+# What would start workloads again: its group and versions, newest first, its kind, the field that tells it to go on or
+# to rest, and what that says at rest (None: it is not there).
+_ENGINES: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], bool | None], ...] = (
+    ("kustomize.toolkit.fluxcd.io", ("v1", "v1beta2", "v1beta1"), "Kustomization", ("spec", "suspend"), True),
+    ("helm.toolkit.fluxcd.io", ("v2", "v2beta2", "v2beta1"), "HelmRelease", ("spec", "suspend"), True),
+    ("argoproj.io", ("v1alpha1",), "Application", ("spec", "syncPolicy", "automated"), None),
 )
 
 
@@ -32,7 +35,10 @@ async def drain(cluster: Scaling, assignment: Assignment, recorder: Recorder, li
     Each is stopped once everything that needs it is. GitOps engines rest first. Again, it changes nothing. Raises
     ToolError, naming what still runs after `limit` seconds.
     """
-    await _engines(cluster, rest=True)
+    for body, ref, field, resting in await _engines(cluster):
+        if (was := get(body, *field)) != resting:  # what people have suspended is theirs, and keeps no mark
+            mark = mapping(body, "metadata", "annotations").get(MARK, json.dumps(was))
+            await cluster.patch(ref, {"metadata": {"annotations": {MARK: mark}}, **_at(field, resting)})
     steps = assignment.steps
     above: dict[int, list[int]] = defaultdict(list)
     for index, step in enumerate(steps):
@@ -59,7 +65,7 @@ async def drain(cluster: Scaling, assignment: Assignment, recorder: Recorder, li
 
 
 async def undrain(cluster: Scaling, assignment: Assignment) -> int:
-    """Start what `drain` has stopped, and have the engines go on; return how many workloads there were."""
+    """Start what `drain` has stopped, and have the engines be as they were; return how many workloads there were."""
     count = 0
     for ref in _workloads(assignment.steps):
         body = await cluster.get(ref)
@@ -67,7 +73,10 @@ async def undrain(cluster: Scaling, assignment: Assignment) -> int:
         if was is not None:
             await cluster.patch(ref, {"metadata": {"annotations": {MARK: None}}, "spec": _running(ref, str(was))})
             count += 1
-    await _engines(cluster, rest=False)
+    for body, ref, field, _ in await _engines(cluster):
+        was = mapping(body, "metadata", "annotations").get(MARK)
+        if was is not None:
+            await cluster.patch(ref, {"metadata": {"annotations": {MARK: None}}, **_at(field, json.loads(str(was)))})
     return count
 
 
@@ -121,16 +130,27 @@ _REST: Mapping[str, Body] = {
 }
 
 
-async def _engines(cluster: Scaling, *, rest: bool) -> None:
-    for api_version, kind, resting, going in _ENGINES:
-        try:
-            found = await cluster.list(api_version, kind)
-        except ApiError as error:
-            if error.reason != "NoMatch":
-                raise
-            continue
-        spec = resting if rest else going
-        for body in found if spec else ():
-            metadata = mapping(body, "metadata")
-            ref = Ref(api_version, kind, text(metadata, "namespace"), text(metadata, "name"))
-            await cluster.patch(ref, {"spec": spec})
+async def _engines(cluster: Scaling) -> list[tuple[Body, Ref, tuple[str, ...], bool | None]]:
+    """Return every object of an engine, with the field by which it rests and what that says then."""
+    known: list[tuple[Body, Ref, tuple[str, ...], bool | None]] = []
+    for group, versions, kind, field, resting in _ENGINES:
+        for version in versions:
+            try:
+                found = await cluster.list(f"{group}/{version}", kind)
+            except ApiError as error:
+                if error.reason != "NoMatch":
+                    raise
+                continue
+            for body in found:
+                metadata = mapping(body, "metadata")
+                ref = Ref(f"{group}/{version}", kind, text(metadata, "namespace"), text(metadata, "name"))
+                known.append((body, ref, field, resting))
+            break
+    return known
+
+
+def _at(path: tuple[str, ...], value: Any) -> Body:
+    """Return a patch that sets one field; None takes it away."""
+    for key in reversed(path):
+        value = {key: value}
+    return dict(value)
