@@ -182,7 +182,7 @@ async def carried_out(
             work = Stages(ready, clusters, recorder, told, shown)
             outcome = "interrupted"
             try:
-                code = await _each(work, wanted, options, shown)
+                code = await each(work, wanted, options, shown)
                 outcome = "failed" if code else "passed"
             except DrError as wrong:
                 error, outcome = wrong, "failed"
@@ -199,7 +199,8 @@ async def carried_out(
     return replace(answer, notes=(*answer.notes, *notes), exit_code=error.exit_code if error else code)
 
 
-async def _each(work: Stages, wanted: Sequence[str], options: Options, shown: Shown) -> int:
+async def each(work: Stages, wanted: Sequence[str], options: Options, shown: Shown) -> int:
+    """Carry out stages one by one, or what is left of all; return the exit code. Raises DrError."""
     if options.undo:
         shown.say(f"{many(await work.undrained(), 'workload')} of the old cluster started again")
         return 0

@@ -7,10 +7,9 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from dr.adapters.data.commands import run
 from dr.core.errors import ToolError
-from dr.core.events import (
-    Target,
-)
+from dr.core.events import Target
 from dr.core.forklift import Retire
 from dr.core.progress import Progress
 
@@ -32,20 +31,18 @@ def too_early(retire: Retire, done: Progress, now: str) -> str:
 
 
 async def retired(retire: Retire, was: Target, folder: Path) -> None:
-    """Run the command that takes a cluster away; raises ToolError."""
+    """Run the command that takes a cluster away; raises ToolError, also when it is not done in its time."""
     told = {"DR_CONTEXT": was.context, "DR_CLUSTER_UID": was.uid}
+    program = retire.command[0]
     try:
-        process = await asyncio.create_subprocess_exec(
-            *retire.command,
-            cwd=folder,
-            env={**os.environ, **told},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise ToolError(f"{retire.command[0]} cannot be run: {error.strerror}", "correct `retire.command`") from None
-    output, _ = await process.communicate()
-    if process.returncode:
-        last = output.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ToolError(f"{retire.command[0]} ended with {process.returncode}: {last}", "look at it, then retire again")
+        async with asyncio.timeout(retire.timeout):
+            ended = await run(retire.command, {**os.environ, **told}, cwd=folder)
+    except TimeoutError:
+        raise ToolError(
+            f"{program} was not done in {retire.timeout:g} s, and was killed",
+            f"look at what is left of {was.context}; retire again, or give it a longer `retire.timeout`",
+        ) from None
+    if ended.status:
+        said = ended.err.strip() or ended.out.strip()
+        last = said.rpartition("\n")[2] or "it said nothing"
+        raise ToolError(f"{program} ended with {ended.status}: {last}", "look at it, then retire again")

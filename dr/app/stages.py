@@ -7,24 +7,19 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
-import msgspec
-
 from dr.adapters.kube import Survey
-from dr.adapters.probing import Prober
 from dr.adapters.traffic import Hooks, Looking
+from dr.app.audience import Audience
 from dr.app.carrying import Freight
 from dr.app.moves import FORKLIFT, Clusters, Ready, Shown
 from dr.app.retiring import embedded_name, retired, too_early
-from dr.core import gameday as gamedays
 from dr.core.errors import DrError, LockError, UsageError
 from dr.core.events import (
     AnyEvent,
     Began,
     Checked,
-    PlannedProbe,
     Stage,
     Staged,
-    Survived,
     Twinned,
 )
 from dr.core.events import Parity as ParityEvent
@@ -40,7 +35,6 @@ from dr.engine.moving import census, parity
 from dr.engine.preflight import preflight
 from dr.engine.recorder import Recorder
 from dr.engine.run import carried_over, run
-from dr.engine.users import Users
 from dr.engine.verify import verify
 
 
@@ -56,10 +50,8 @@ class Stages:
         self._recorder = recorder
         self._events = events
         self._shown = shown
-        self._stack = AsyncExitStack()
         self._freight = Freight(ready.move.data, clusters.sides, recorder, ready.folder, self._run)
-        self._users: tuple[Users, Prober] | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._audience = Audience(ready.move, ready.new, recorder)
         self.alone: tuple[Hidden, ...] = ()
         self._work: dict[str, Callable[[], Awaitable[str]]] = {
             "preflight": self._preflight,
@@ -73,7 +65,7 @@ class Stages:
         }
 
     def allow(self, stage: str, *, force: bool = False) -> str:
-        """Return what is to be said before a stage that may begin; raises UsageError where it may not."""
+        """Return what is to be said before a stage that may begin; raises DrError where it may not."""
         done, data = self.done, [data.name for data in self._ready.move.data]
         cause, remedy = done.against(stage, data)
         if cause:
@@ -84,6 +76,12 @@ class Stages:
             raise UsageError(
                 f"{stage} comes after {' and '.join(lacking)}, which did not pass yet", f"dr forklift {lacking[0]} FILE"
             )
+        if stage == "retire":
+            move = self._ready.move
+            if not move.source.lock and not self._clusters.was.embedded:
+                raise LockError("`from` has no lock, so that another cluster might be taken away", "set it: dr lock")
+            if cause := too_early(move.retire, done, self._recorder.clock.now()):
+                raise UsageError(cause, "wait, or set `retire.after`")
         return ""
 
     @property
@@ -93,10 +91,7 @@ class Stages:
 
     async def close(self) -> None:
         """Stop asking as users do."""
-        if self._listening:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        await self._stack.aclose()
+        await self._audience.close()
 
     async def carry_out(self, stage: str) -> str:
         """Do a stage and write down how it went; raises DrError, and what ends it from outside."""
@@ -186,7 +181,7 @@ class Stages:
         cutover = self._ready.move.cutover
         if not cutover.traffic:
             raise UsageError("nothing says how traffic moves", "write a forklift file with `cutover`")
-        users, prober = await self._watching()
+        users = await self._audience.users()
         hooks = Hooks(self._clusters.sides, os.environ, self._ready.folder)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
@@ -196,8 +191,8 @@ class Stages:
             following = Cutover(
                 cutover, self._recorder, users, hooks, looking, self._freight.states, self._shown.agree, self.done
             )
-            cause = await self._heard(following.run())
-        await self._count(prober)
+            cause = await self._audience.heard(following.run())
+        await self._audience.count()
         return cause
 
     @property
@@ -207,72 +202,17 @@ class Stages:
     def _waits(self, what: str) -> None:
         self._recorder.emit(Checked(self._recorder.at, HOLD, Level.INFO, self._clusters.will.context, what))
 
-    async def _watching(self) -> tuple[Users, Prober]:
-        """Ask as users do, from now to the end of the move's last stage."""
-        if self._users is None:
-            steady = self._ready.move.steady_state
-            probes = [
-                msgspec.structs.replace(p, every=p.every or steady.every, timeout=p.timeout or steady.timeout)
-                for p in steady.probes
-            ]
-            prober = await self._stack.enter_async_context(Prober(probes, self._ready.new))
-            planned: tuple[PlannedProbe, ...] = gamedays.planned(steady)
-            cutover = self._ready.move.cutover
-            limits = cutover.failing_for, cutover.failures, steady.consecutive
-            users = Users(planned, prober, self._recorder, *limits)
-            self._listening = asyncio.create_task(users.listen())
-            self._users = users, prober
-        return self._users
-
-    async def _heard(self, work: Awaitable[str]) -> str:
-        """Do something for as long as the probes are heard."""
-        doing = asyncio.ensure_future(work)
-        listening = self._listening
-        if listening is None:
-            return await doing
-        try:
-            await asyncio.wait((doing, listening), return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                listening.result()
-            return doing.result()
-        finally:
-            doing.cancel()
-            await asyncio.gather(doing, return_exceptions=True)
-
-    async def _count(self, prober: Prober) -> None:
-        """Ask what the canaries have left of what was written and acknowledged."""
-        if any(probe.canary for probe in self._ready.move.steady_state.probes):
-            for probe, number in sorted((await prober.survived()).items()):
-                self._recorder.emit(Survived(self._recorder.at, probe, number))
-
     async def _drain(self) -> str:
         ready, old = self._ready, self._clusters.old
         await self._freight.end()
-        if not ready.move.steady_state.probes:
-            await drain(old, ready.assignment, self._recorder, 120.0)
+        draining = drain(old, ready.assignment, self._recorder, 120.0)
+        if not self._audience.asked:
+            await draining
             return ""
-        users, prober = await self._watching()
-        users.forgive()
-
-        async def served() -> str:
-            draining = asyncio.ensure_future(drain(old, ready.assignment, self._recorder, 120.0))
-            failing = asyncio.ensure_future(users.until(lambda: bool(users.trouble)))
-            try:
-                await asyncio.wait((draining, failing), return_when=asyncio.FIRST_COMPLETED)
-                if draining.done():
-                    draining.result()
-                    return ""
-                return users.trouble
-            finally:
-                for task in (draining, failing):
-                    task.cancel()
-                await asyncio.gather(draining, failing, return_exceptions=True)
-
-        trouble = await self._heard(served())
-        if trouble:
+        if trouble := await self._audience.during(draining):
             count = await self.undrained()
             return f"users need the old cluster: {trouble}; {count} workloads were started again"
-        await self._count(prober)
+        await self._audience.count()
         return ""
 
     async def undrained(self) -> int:
@@ -283,11 +223,8 @@ class Stages:
 
     async def _retire(self) -> str:
         was, retire = self._clusters.was, self._ready.move.retire
-        if not self._ready.move.source.lock and not was.embedded:
-            raise LockError("`from` has no lock, so that another cluster might be taken away", "set it: dr lock")
-        if cause := too_early(retire, self.done, self._recorder.clock.now()):
-            raise UsageError(cause, "wait, or set `retire.after`")
         self._shown.confirm(was.context)
+        await self._audience.served()
         if retire.command:
             await retired(retire, was, self._ready.folder)
         elif was.embedded and (name := embedded_name(was.context)):

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from dr.app.carrying import Freight
 from dr.core.errors import UsageError
-from dr.core.events import AnyEvent, Carried, Event
+from dr.core.events import Carried
 from dr.core.forklift import Cutover, Data, DataCommand, Forklift, Postgres, Traffic, TrafficHttp, Velero, Volume
 from dr.core.gameday import RepoSource
 from dr.core.model import Level, Ref
 from dr.core.moving_data import unmovable
 from dr.core.progress import progress
 from dr.engine.recorder import Recorder
+from tests.app.stage import Clock, Log
 
 STORE = Ref("apps/v1", "StatefulSet", "shop", "db")
-
-
-class Log:
-    def __init__(self) -> None:
-        self.events: list[AnyEvent] = []
-
-    def append(self, event: Event) -> None:
-        self.events.append(cast("AnyEvent", event))
-
-
-class Clock:
-    def monotonic(self) -> float:
-        return 0.0
-
-    def now(self) -> str:
-        return "2026-11-23T10:00:00+00:00"
 
 
 def moved(name: str, script: str = "true") -> Data:
