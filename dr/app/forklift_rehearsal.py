@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ _ANSWERS = "the platform's answer: given while the first 20 Deployments and Stat
 
 
 def rehearse(
-    what: str,
+    what: Sequence[str],
     *,
     nodes: int,
     cluster_version: str,

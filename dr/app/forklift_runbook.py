@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from dr.app.answer import Answer
@@ -15,7 +17,7 @@ from dr.report import data
 from dr.report.runbook_markdown import markdown
 
 
-def runbook(what: str, options: Options, form: str) -> Answer:
+def runbook(what: Sequence[str], options: Options, form: str) -> Answer:
     """Answer `dr forklift runbook`; neither cluster is asked for anything."""
     move, _, _, folder = read(what, options)
     place = move.repos[0]

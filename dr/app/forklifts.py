@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from dr.adapters.kube import Kube, Survey
 from dr.adapters.manifests import parse as parse_yaml
 from dr.adapters.manifests import written
-from dr.adapters.store import EVENTS, EventLog, SystemClock, events, new_run
+from dr.adapters.store import EventLog, SystemClock, events, new_run
 from dr.app.answer import Answer
+from dr.app.earlier import FORK, known, last_move
 from dr.app.finish import write
 from dr.app.moves import Ready, Shown, connected, lock_of, opening
 from dr.app.places import target
@@ -25,12 +26,12 @@ from dr.app.restores import assignment_of
 from dr.app.stages import Stages
 from dr.core import forklift as forklifts
 from dr.core.adopting import adopted, patch, place
-from dr.core.errors import ConfigError, DrError, NotFound, StoreError, UsageError
-from dr.core.events import AnyEvent, Began, Ended, Event, Moving, Resumed
+from dr.core.errors import ConfigError, DrError, NotFound, UsageError
+from dr.core.events import AnyEvent, Began, Ended, Event, Resumed
 from dr.core.forklift import Forklift, Side
 from dr.core.gameday import RepoSource
 from dr.core.hidden import Hidden
-from dr.core.move import Move, move
+from dr.core.move import move
 from dr.core.progress import progress
 from dr.core.work import behind
 from dr.engine.recorder import Recorder
@@ -60,7 +61,9 @@ def read(file: Path) -> tuple[Forklift, str]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}", "docs/guide/forklift.md shows one") from None
+        raise ConfigError(
+            f"{file}: {error.strerror}", "see that its name is right; docs/concepts/forklift.md shows one"
+        ) from None
     parsed = parse_yaml(content)
     problems = [f"{file}:{problem.line}: {problem.cause}" for problem in parsed.problems]
     if problems or not parsed.documents:
@@ -72,14 +75,20 @@ def read(file: Path) -> tuple[Forklift, str]:
     return found, sha256(content).hexdigest()
 
 
-def described(what: str, options: Options) -> tuple[Forklift, str, str, Path]:
-    """Return the move that a file, or a repo and two clusters, describe: it, its file, its digest and its folder."""
-    if what.endswith((".yaml", ".yml")) and Path(what).is_file():
-        file = Path(what)
+def described(what: Sequence[str], options: Options) -> tuple[Forklift, str, str, Path]:
+    """Return the move that a file, or repos and two clusters, describe: it, its file, its digest and its folder.
+
+    Raises UsageError for a file among others, and ConfigError for one that cannot be read.
+    """
+    files = [one for one in what if one.endswith((".yaml", ".yml")) and not Path(one).is_dir()]
+    if files and len(what) > 1:
+        raise UsageError(f"{files[0]} is a forklift file, which names its repos itself", "give it alone")
+    if files:
+        file = Path(files[0])
         found, digest = read(file)
         name, folder = file.name, file.absolute().parent
     else:
-        found = Forklift(f"Move {what}", (RepoSource(what, env=options.env),))
+        found = Forklift(f"Move {', '.join(what)}", tuple(RepoSource(one, env=options.env) for one in what))
         name, digest, folder = "", "", Path.cwd()
     if options.source:
         found = replace(found, source=Side(options.source, found.source.lock))
@@ -88,7 +97,7 @@ def described(what: str, options: Options) -> tuple[Forklift, str, str, Path]:
     return found, name, digest, folder
 
 
-def prepared(what: str, options: Options) -> Ready:
+def prepared(what: Sequence[str], options: Options) -> Ready:
     """Read all that a move names; raises DrError before anything is asked of a cluster."""
     found, name, digest, folder = described(what, options)
     if not (found.source.context and found.target.context):
@@ -104,6 +113,9 @@ def reading(found: Forklift, name: str, digest: str, folder: Path, env: str = ""
     envs = {source.env for source in found.repos} - {""}
     if len(envs) > 1:
         raise UsageError(f"the repos name the environments {', '.join(sorted(envs))}", "a move is of one")
+    if len({source.path for source in found.repos}) > 1:
+        said = ", ".join(source.path or "all" for source in found.repos)
+        raise UsageError(f"the repos name the folders {said}", "give all repos the same `path`, or none")
     loaded = load(repos, found.repos[0].path, env or next(iter(envs), ""), None, _MAX_FILE_SIZE)
     old, new = target(found.source.context), target(found.target.context)
     stores = [forklifts.named(data.of) for data in found.data if not data.volume]
@@ -117,37 +129,9 @@ def located(source: RepoSource, beside: Path) -> str:
     return f"{where}@{source.rev}" if source.rev else where
 
 
-def known(ready: Ready, reports: Path, was: str, will: str) -> tuple[Path, tuple[AnyEvent, ...]] | None:
-    """Return the newest move between two clusters (by UID) that has not come to its end; None when there is none.
-
-    Raises UsageError for one of another commit: what is on the new cluster would not be what is compared with it.
-    """
-    for folder in sorted(reports.glob("*/"), reverse=True):
-        if not (folder / EVENTS).is_file() or FORK not in folder.name:
-            continue
-        try:
-            found = events(folder)
-        except StoreError:
-            continue
-        moving = next((event for event in found if isinstance(event, Moving)), None)
-        if moving is None or (moving.old.uid, moving.new.uid) != (was, will):
-            continue
-        if "retire" in progress(found).passed:
-            return None
-        began = next(event for event in found if isinstance(event, Began))
-        if began.digest != ready.assignment.digest:
-            raise UsageError(
-                f"the move {folder.name} between these clusters was begun at another commit",
-                "name that commit; or give another --reports to begin anew",
-            )
-        return folder, found
-    return None
-
-
-FORK = "forklift"
-
-
-def stages(what: str, wanted: Sequence[str], options: Options, shown: Shown, form: str, *, detail: bool) -> Answer:
+def stages(
+    what: Sequence[str], wanted: Sequence[str], options: Options, shown: Shown, form: str, *, detail: bool
+) -> Answer:
     """Answer `dr forklift run` (no stage wanted: all up to the drain) and each stage by itself."""
     ready = prepared(what, options)
     return asyncio.run(carried_out(ready, wanted, options, shown, form, detail=detail))
@@ -159,10 +143,17 @@ async def carried_out(
     """Carry out stages in one log, and answer with the move as it stands then."""
     clock = SystemClock()
     async with connected(ready) as clusters:
-        found = known(ready, options.reports, clusters.was.uid, clusters.will.uid)
+        found = known(options.reports, ready.assignment, clusters.was.uid, clusters.will.uid)
+        if found.refused:
+            raise UsageError(
+                f"the move {found.other} between these clusters was begun at another commit, and {found.refused}",
+                "name that commit until it is over; or give another --reports to begin anew",
+            )
+        if found.other:
+            shown.say(f"the move {found.other} was of another commit: this one begins anew")
         if not clusters.will.embedded and set(wanted or _ALL) - {"preflight", "verify", "parity"}:
             shown.confirm(clusters.will.context)
-        folder, before = found or (new_run(options.reports, f"{FORK}-{_name(ready)}"), ())
+        folder, before = found.folder or new_run(options.reports, f"{FORK}-{_name(ready)}"), found.events
         told: list[AnyEvent] = list(before)
         code = 0
         error: DrError | None = None
@@ -179,7 +170,7 @@ async def carried_out(
             else:
                 for event in opening(ready, clusters, folder.name, recorder):
                     recorder.emit(event)
-            work = Stages(ready, clusters, recorder, told, shown)
+            work = Stages(ready, clusters, recorder, told, shown, found)
             outcome = "interrupted"
             try:
                 code = await each(work, wanted, options, shown)
@@ -278,7 +269,7 @@ def _kind(one: Hidden) -> dict[str, Any]:
     return {"apiVersion": one.ref.api_version, "kind": one.ref.kind}
 
 
-def planned(what: str, options: Options, form: str) -> Answer:
+def planned(what: Sequence[str], options: Options, form: str) -> Answer:
     """Answer `dr forklift plan`: all that would be done, with an estimate from the last move; nothing is touched."""
     ready = prepared(what, options)
     return asyncio.run(_planned(ready, options, form))
@@ -288,7 +279,7 @@ async def _planned(ready: Ready, options: Options, form: str) -> Answer:
     async with connected(ready) as clusters:
         kinds = await Survey(clusters.old).kinds()
         locks = {"from": lock_of(clusters.was), "to": lock_of(clusters.will)}
-        found = known(ready, options.reports, clusters.was.uid, clusters.will.uid)
+        found = known(options.reports, ready.assignment, clusters.was.uid, clusters.will.uid)
     last, run = last_move(options.reports, ready.move.title)
     rows = move_text.planned(ready.move, ready.assignment, len(kinds), last)
     if form == "json":
@@ -300,24 +291,12 @@ async def _planned(ready: Ready, options: Options, form: str) -> Answer:
         line(f"from {clusters.was.context} ({clusters.was.version}, lock {locks['from']})"),
         line(f"to   {clusters.will.context} ({clusters.will.version}, lock {locks['to']})"),
     ]
-    if found:
-        head.append(line(f"begun: {found[0].name}, {', '.join(progress(found[1]).passed) or 'nothing'} passed"))
+    if found.folder:
+        head.append(line(f"begun: {found.folder.name}, {', '.join(progress(found.events).passed) or 'nothing'} passed"))
+    elif found.other:
+        head.append(line(f"begun: {found.other}, of another commit: {found.refused or 'this one begins anew'}"))
     tail = line(f"estimates are from {run}" if run else "no move was measured yet: rehearse it for estimates")
     return Answer((*head, *move_text.plan_lines(rows), tail, line("nothing was touched")))
-
-
-def last_move(reports: Path, title: str) -> tuple[Move | None, str]:
-    """Return the newest move of this title that moved everybody, and its run; None where there is none."""
-    for folder in sorted(reports.glob("*/"), reverse=True):
-        if FORK in folder.name and (folder / EVENTS).is_file():
-            try:
-                found = move(events(folder))
-            except StoreError:
-                continue
-            same = found and found.recovery and found.recovery.announced.title == title
-            if found and same and found.verdict in ("moved", "missed"):
-                return found, folder.name
-    return None, ""
 
 
 def checked(what: str, form: str) -> Answer:

@@ -11,6 +11,7 @@ from dr.adapters.kube import Survey
 from dr.adapters.traffic import Hooks, Looking
 from dr.app.audience import Audience
 from dr.app.carrying import Freight
+from dr.app.earlier import Known
 from dr.app.moves import FORKLIFT, Clusters, Ready, Shown
 from dr.app.retiring import embedded_name, retired, too_early
 from dr.core.errors import DrError, LockError, UsageError
@@ -26,7 +27,7 @@ from dr.core.events import Parity as ParityEvent
 from dr.core.hidden import Hidden
 from dr.core.model import Level, Origin
 from dr.core.moving import findings, live_only
-from dr.core.moving_data import unmovable
+from dr.core.moving_data import left_over, unmovable
 from dr.core.progress import UNDONE, Progress, progress
 from dr.engine.cutover import Cutover
 from dr.engine.drain import drain, undrain
@@ -42,9 +43,16 @@ class Stages:
     """The stages of one move. Each returns why it did not pass, "" where it did; raises DrError."""
 
     def __init__(
-        self, ready: Ready, clusters: Clusters, recorder: Recorder, events: Sequence[AnyEvent], shown: Shown
+        self,
+        ready: Ready,
+        clusters: Clusters,
+        recorder: Recorder,
+        events: Sequence[AnyEvent],
+        shown: Shown,
+        known: Known = Known(),  # noqa: B008 - frozen
     ) -> None:
-        """`events`: all that was written down so far; it grows as more is."""
+        """`events`: all that was written down so far; it grows as more is. `known`: of earlier moves."""
+        self._known = known
         self._ready = ready
         self._clusters = clusters
         self._recorder = recorder
@@ -115,11 +123,12 @@ class Stages:
         derived = [node.ref for node in ready.loaded.graph.nodes if node.origin is Origin.DERIVED]
         resources = ready.loaded.source.resources
         self.alone = live_only(old, git, derived, resources)
-        begun = "bootstrap" in self.done.passed or any(
+        begun = self._known.begun or any(
             isinstance(event, Stage) and event.stage == "bootstrap" for event in self._events
         )
         rows = (
             *findings(old, new, ready.move, resources, git, self.alone, begun=begun),
+            *left_over(new.live, self._known.left),
             *unmovable(ready.move, git, [name for name, value in os.environ.items() if value]),
             *await self._freight.check(),
         )

@@ -13,7 +13,7 @@ from dr.cli.common import EPILOG, answering, output
 if TYPE_CHECKING:
     from dr.app.answer import Answer
 
-_WHAT = click.argument("what", metavar="FILE|REPO")
+_WHAT = click.argument("what", metavar="FILE|REPO...", nargs=-1, required=True)
 _STAGES = {
     "preflight": "Say what stands against a move: what is not in git, data, keys, what is bound to the old cluster.",
     "bootstrap": "Restore the platform into the new cluster in the order of its graph, with its data.",
@@ -83,7 +83,7 @@ def forklift() -> None:
 @_WHAT
 @_moving
 @answering
-def forklift_plan(what: str, **arguments: Any) -> Answer:
+def forklift_plan(what: tuple[str, ...], **arguments: Any) -> Answer:
     """Show every stage of a move with an estimate; nothing is touched."""
     from dr.app import forklifts
 
@@ -109,7 +109,7 @@ def forklift_validate(file: str, form: str) -> Answer:
 @click.option("--yes", is_flag=True, help="Do not ask for the new cluster's name.")
 @click.option("--force", is_flag=True, help="Go on in spite of what preflight found.")
 @answering
-def forklift_run(what: str, dry: bool, yes: bool, **arguments: Any) -> Answer:
+def forklift_run(what: tuple[str, ...], dry: bool, yes: bool, **arguments: Any) -> Answer:
     """Move a platform, all up to the drain of the old cluster; what was done already is not done again."""
     from dr.app import forklifts
 
@@ -128,7 +128,7 @@ def forklift_run(what: str, dry: bool, yes: bool, **arguments: Any) -> Answer:
 @click.option("--with-hooks", "hooks", is_flag=True, help="Use the file's data, traffic and probes: they are real.")
 @_moving
 @answering
-def forklift_rehearse(what: str, **arguments: Any) -> Answer:
+def forklift_rehearse(what: tuple[str, ...], **arguments: Any) -> Answer:
     """Do a whole move between two throw-away embedded clusters, users behind a front door of its own."""
     from dr.app import forklift_rehearsal
 
@@ -139,7 +139,7 @@ def forklift_rehearse(what: str, **arguments: Any) -> Answer:
 @_WHAT
 @_moving
 @answering
-def forklift_runbook(what: str, **arguments: Any) -> Answer:
+def forklift_runbook(what: tuple[str, ...], **arguments: Any) -> Answer:
     """Write the move as a runbook for people."""
     from dr.app import forklift_runbook
 
@@ -152,7 +152,7 @@ def _stage(name: str, about: str) -> None:
     @_WHAT
     @_moving
     @answering
-    def command(what: str, **arguments: Any) -> Answer:
+    def command(what: tuple[str, ...], **arguments: Any) -> Answer:
         from dr.app import forklifts
 
         yes, typed = arguments.pop("yes", False), arguments.pop("typed", "")

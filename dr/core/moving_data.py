@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from dr.core.forklift import Forklift, named
+from dr.core.hidden import Live
 from dr.core.model import Level, Ref
 from dr.core.moving import Row
 
 _FOLLOWS_NOT = "nothing follows a snapshot or a backup: what is written after it stays behind"
 _REMEDY = "mount it read-only, or stop what writes to it until the move is over; then say `read_only: true`"
+
+
+def left_over(live: Iterable[Live], left: Iterable[Ref]) -> Iterator[Row]:
+    """Yield what an earlier try of the move, at another commit, has left on the new cluster."""
+    there = {(one.ref.kind, one.ref.namespace, one.ref.name) for one in live}
+    for ref in left:
+        if (ref.kind, ref.namespace, ref.name) in there:
+            cause = "was brought to `to` by an earlier commit, and this one does not have it"
+            yield Row("empty", Level.ERROR, str(ref), cause, "delete it there, or put it back into git")
 
 
 def unmovable(move: Forklift, git: Collection[Ref], variables: Collection[str]) -> Iterator[Row]:

@@ -31,7 +31,8 @@ class Progress(Struct, frozen=True):
     were being stopped since, so that nobody can know who may take them; settled: the data that was the same on both
     sides then, so that it may be turned. thawed: the data that takes writes on the side since it was decided.
     returning: why everything is on its way back. confirmed: what people have agreed to. copied: the data whose newest
-    copy came to its end. draining: the old cluster's workloads are being stopped, or are.
+    copy came to its end. draining: the old cluster's workloads are being stopped, or are. home: all users are on the
+    old cluster, and were never on their way or have come back.
     """
 
     passed: dict[str, str] = {}
@@ -47,6 +48,7 @@ class Progress(Struct, frozen=True):
 
     copied: frozenset[str] = frozenset()
     draining: bool = False
+    home: bool = True
 
     def lacking(self, stage: str, data: Collection[str] = ()) -> tuple[str, ...]:
         """Return the stages that must pass before this one may begin. `data`: the names of what moves."""
@@ -103,7 +105,16 @@ def progress(events: Iterable[AnyEvent]) -> Progress:
         frozenset(e.step for e in tried if isinstance(e, Confirmed)),
         frozenset(name for name, e in copies.items() if isinstance(e, Carried) and not e.cause),
         bool(drains) and isinstance(drains[-1], Stage),
+        _home(told),
     )
+
+
+def _home(told: Sequence[AnyEvent]) -> bool:
+    cutovers = [e for e in told if isinstance(e, (Stage, Staged)) and e.stage == "cutover"]
+    if not cutovers or (isinstance(cutovers[-1], Staged) and cutovers[-1].outcome == "returned"):
+        return True
+    since = _after(told, lambda e: e is cutovers[0])[1]
+    return not any(isinstance(e, (Injected, Switched)) or (isinstance(e, Carrying) and e.what != "copy") for e in since)
 
 
 def _passed(told: Iterable[AnyEvent]) -> dict[str, str]:
