@@ -23,6 +23,7 @@ from tests.embedded import running
 
 DR = str(Path(sys.executable).parent / "dr")
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
+_RESTLESS = ("Lease", "Node", "PodMetrics", "NodeMetrics")
 _CURL = ["curl", "-fsS", "--max-time", "2"]
 _APP = str(Path(__file__).with_name("shop_app.py"))
 
@@ -158,6 +159,22 @@ class World:
             )
             for o in found
         }
+
+    def versions_of(self, side: str) -> dict[str, str]:
+        """Return every object of a cluster with its resource version; of what changes by itself only that it is there."""
+        kinds = self.kubectl(side, "api-resources", "--verbs=list,get", "-o", "name").split()
+        kinds = [kind for kind in kinds if kind.partition(".")[0] != "events" and kind != "componentstatuses"]
+        found = json.loads(self.kubectl(side, "get", ",".join(kinds), "-A", "-o", "json"))["items"]
+        return {
+            f"{o['kind']}/{o['metadata'].get('namespace', '')}/{o['metadata']['name']}": (
+                "" if o["kind"] in _RESTLESS else o["metadata"]["resourceVersion"]
+            )
+            for o in found
+        }
+
+    def git(self, *words: str) -> None:
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        subprocess.run(["git", *who, *words], cwd=self.folder / "repo", check=True)
 
     def rows(self, side: str) -> set[int]:
         return {int(n) for n in self.databases[side].ask("shop", "SELECT n FROM orders").split()}

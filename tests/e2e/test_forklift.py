@@ -15,6 +15,7 @@ import yaml
 from dr.adapters.store import events
 from dr.core.events import AnyEvent, Carried, Stage, Steered, Switched
 from dr.core.move import Move, move
+from dr.core.progress import STAGES
 from tests.e2e.moving import User, World, asked, repository, until, world
 from tests.embedded import binaries
 
@@ -190,6 +191,86 @@ def test_data_that_hangs_fails_its_step_and_what_needs_it_is_not_started(moving:
     there = moving.kubectl("to", "-n", "shop", "get", "deployments", "-o", "name")
     assert there == "", "what reads the data is not there before it"
     assert "served by from" in (asked(moving.door) or "")
+
+
+def test_a_data_hook_that_fails_or_hangs_leaves_users_and_their_writes_on_the_old_cluster(moving: World) -> None:
+    def file(**steps: list[str]) -> str:
+        dump = 'pg_dump --clean --if-exists "$FROM_DATABASE" | psql -q "$TO_DATABASE"'
+        command = {"copy": ["sh", "-c", dump], "count": ["echo", '{"rows": 1}'], "freeze": ["true"], **steps}
+        data = {"name": "orders", "of": "StatefulSet/shop/db", "timeout": "5s", "command": command}
+        return str(moving.write(data=[data]))
+
+    with User(moving.door) as user:
+        broken = file(copy=["sh", "-c", "echo disk full >&2; exit 3"])
+        done = moving.dr("forklift", broken, "--yes")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "disk full" in done.stdout
+        refused = moving.dr("forklift", "cutover", broken, "--yes")
+        assert (refused.returncode, "cutover comes after bootstrap" in refused.stderr) == (2, True)
+        for settle, said in ((["sh", "-c", "echo no route >&2; exit 1"], "no route"), (["sleep", "600"], "in 5 s")):
+            done = moving.dr("forklift", file(settle=settle), "--yes")
+            assert done.returncode == 1, done.stdout + done.stderr
+            assert said in done.stdout
+            assert measured(moving).verdict == "returned"
+            assert [weight.weight for weight in measured(moving).steered][-3:] == [10, 50, 0]
+        time.sleep(0.5)
+    assert {event.side for event in told(moving) if isinstance(event, Switched)} == {"from"}
+    assert "served by from" in (asked(moving.door) or "")
+    assert user.longest(user.reads) == 0
+    kept(user, moving.rows("from"))
+
+
+def test_what_was_found_is_put_into_git_and_until_the_cutover_the_old_cluster_is_only_read(moving: World) -> None:
+    file = str(moving.write())
+    moving.kubectl("from", "-n", "shop", "create", "configmap", "by-hand", "--from-literal=a=b")
+    old, new = moving.versions_of("from"), moving.versions_of("to")
+    assert old["Deployment/shop/web"], "nothing was looked at"
+    plan, dry = moving.dr("forklift", "plan", file), moving.dr("forklift", file, "--dry-run", "--yes")
+    assert (plan.returncode, dry.returncode, dry.stdout) == (0, 0, plan.stdout), plan.stderr + dry.stderr
+    for said in ("move orders (postgres) with StatefulSet/shop/db", "10 % of the traffic", "nothing was touched"):
+        assert said in plan.stdout
+    planned = json.loads(moving.dr("forklift", "plan", file, "-o", "json").stdout)
+    assert [stage["stage"] for stage in planned["stages"]] == [name for name in STAGES if name != "data"]
+    assert moving.versions_of("to") == new
+    assert not (moving.folder / "reports").exists(), "a plan is no run"
+
+    found = moving.dr("forklift", "preflight", file, "--adopt", "found.patch")
+    assert (found.returncode, "by-hand" in found.stdout) == (1, True), found.stderr
+    moving.git("apply", "--index", "../found.patch")
+    moving.git("commit", "-qm", "Keep what was made by hand")
+    assert "this one begins anew" in moving.dr("forklift", "plan", file).stdout
+    for stage in ("preflight", "bootstrap", "verify", "data", "parity"):
+        yes = () if stage in ("preflight", "verify", "parity") else ("--yes",)
+        done = moving.dr("forklift", stage, file, *yes)
+        assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
+    assert moving.versions_of("from") == old, "the old cluster was written to"
+
+
+def test_after_the_switch_nothing_goes_over_users_writes_and_a_drain_can_be_undone(moving: World) -> None:
+    file = str(moving.write(retire={"after": 3600}))
+    before = moving.state_of("from")
+    with User(moving.door) as user:
+        done = moving.dr("forklift", file, "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        for stage in ("data", "bootstrap"):
+            refused = moving.dr("forklift", stage, file, "--yes")
+            assert (refused.returncode, "over what users have written" in refused.stderr) == (2, True), stage
+        back = moving.dr("forklift", "cutover", file, "--yes")
+        assert (back.returncode, "the drain of `from` has begun" in back.stderr) == (2, True)
+        early = moving.dr("forklift", "retire", file, "--name", "dr-from")
+        assert (early.returncode, "`retire.after` is 3600 s" in early.stderr) == (2, True), early.stderr
+
+        undone = moving.dr("forklift", "drain", file, "--undo", "--yes")
+        assert (undone.returncode, "2 workloads" in undone.stderr) == (0, True), undone.stdout + undone.stderr
+        assert moving.state_of("from") == before
+        assert measured(moving).verdict == "moved"
+        refused = moving.dr("forklift", "retire", file, "--name", "dr-from")
+        assert (refused.returncode, "retire comes after drain" in refused.stderr) == (2, True)
+        assert moving.dr("forklift", file, "--yes").returncode == 0
+        time.sleep(0.5)
+    replicas = moving.kubectl("from", "-n", "shop", "get", "deployment", "web", "-o", "jsonpath={.spec.replicas}")
+    assert replicas == "0", "it is drained again"
+    kept(user, moving.rows("to"))
 
 
 def test_a_rehearsal_moves_everything_but_what_the_file_names_beyond_its_clusters(tmp_path: Path) -> None:
