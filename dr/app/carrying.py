@@ -47,7 +47,7 @@ class Freight:
             try:
                 await state.check()
             except ToolError as error:
-                return (Row("data", Level.ERROR, name, error.cause, error.remedy),)
+                return (Row("data", Level.ERROR, name, error.cause, error.remedy or "see to it, then look again"),)
             return ()
 
         rows = await asyncio.gather(*(one(name, state) for name, state in found.items()))

@@ -213,14 +213,15 @@ class Stages:
 
     async def _drain(self) -> str:
         ready, old = self._ready, self._clusters.old
-        await self._freight.end()
+        self._freight.states  # noqa: B018 - a variable that is missing is said before anything is stopped
         draining = drain(old, ready.assignment, self._recorder, 120.0)
         if not self._audience.asked:
             await draining
-            return ""
-        if trouble := await self._audience.during(draining):
+        elif trouble := await self._audience.during(draining):
             count = await self.undrained()
             return f"users need the old cluster: {trouble}; {count} workloads were started again"
+        # Not before: until then users may need what the old side holds, as it is now.
+        await self._freight.end()
         await self._audience.count()
         return ""
 

@@ -180,7 +180,7 @@ def claim() -> Body:
     }  # fmt: skip
 
 
-MARK = hashlib.sha256(b"").hexdigest()[:8]
+MARK, MARK_ALL = (hashlib.sha256(f"\0{name}".encode()).hexdigest()[:8] for name in ("files", "All of it"))
 
 
 def volume(old: Fake, new: Fake, timeout: float = 5.0, run: str = "", *, read_only: bool = True) -> State:
@@ -282,18 +282,18 @@ def velero(phase: str, **status: str) -> Callable[[Fake, Body], None]:
 
 
 def backup(old: Fake, new: Fake) -> State:
-    spec = Data("all", "Namespace//shop", velero=Velero(("shop",), read_only=True), timeout=Duration(5.0))
-    return states([spec], clusters(old, new), os.environ)["all"]
+    spec = Data("All of it", "Namespace//shop", velero=Velero(("shop",), read_only=True), timeout=Duration(5.0))
+    return states([spec], clusters(old, new), os.environ)["All of it"]
 
 
 def test_a_backup_is_restored_once_the_new_side_has_seen_it() -> None:
     old, new = Fake(claim(), controller=velero("Completed")), Fake(controller=velero("Completed"))
-    state, key = backup(old, new), ("Backup", "velero", f"dr-all-{MARK}")
+    state, key = backup(old, new), ("Backup", "velero", f"dr-all-of-it-{MARK_ALL}")
 
     async def move() -> None:
         copy = asyncio.create_task(state.copy())
         await asyncio.sleep(0.7)
-        assert ("Restore", "velero", f"dr-all-{MARK}") not in new.objects
+        assert ("Restore", "velero", f"dr-all-of-it-{MARK_ALL}") not in new.objects
         new.objects[key] = old.objects[key]
         await copy
         await state.copy()
@@ -304,7 +304,9 @@ def test_a_backup_is_restored_once_the_new_side_has_seen_it() -> None:
         assert alike(same, same)[0] is None, "claims say nothing of what is in them"
 
     asyncio.run(move())
-    assert new.objects["Restore", "velero", f"dr-all-{MARK}"]["spec"]["backupName"] == f"dr-all-{MARK}"
+    assert (
+        new.objects["Restore", "velero", f"dr-all-of-it-{MARK_ALL}"]["spec"]["backupName"] == f"dr-all-of-it-{MARK_ALL}"
+    )
     assert old.objects[key]["spec"]["includedResources"] == ["persistentvolumeclaims", "persistentvolumes"]
 
 

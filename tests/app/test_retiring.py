@@ -13,8 +13,10 @@ from dr.app import audience
 from dr.app.forklifts import Options, each
 from dr.app.retiring import retired, too_early
 from dr.core.errors import LockError, ToolError, UsageError
-from dr.core.forklift import Forklift, Retire, Side
+from dr.core.events import Carried
+from dr.core.forklift import Cutover, Data, DataCommand, Forklift, Retire, Side
 from dr.core.gameday import Command, Duration, Probe, RepoSource, SteadyState
+from dr.core.model import Body, Ref
 from dr.core.progress import progress
 from tests.app.stage import OLD, SHOWN, moved, stages, went
 from tests.engine.test_drain import PLATFORM, Old, of
@@ -122,3 +124,31 @@ def test_no_cutover_sends_users_back_to_a_drained_cluster(tmp_path: Path) -> Non
     halfway, _ = stages(MOVE, tmp_path, *moved()[:-2], *went("drain", outcome="failed"))
     with pytest.raises(UsageError, match="the drain of `from` has begun"):
         halfway.allow("cutover")
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_the_old_side_follows_until_nobody_needed_it_when_it_was_stopped(tmp_path: Path, *, well: bool) -> None:
+    probe = Probe("the shop", command=Command(("true" if well else "false",)))
+    steady = SteadyState((probe,), every=Duration(0.1), timeout=Duration(1.0), consecutive=3)
+    data = (Data("orders", "StatefulSet/shop/db", command=DataCommand(("true",), ("true",))),)
+    move = replace(MOVE, steady_state=steady, data=data, cutover=Cutover(failing_for=Duration(0.2)))
+    old = Slow(*PLATFORM, of("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "apps"))
+    work, log = stages(move, tmp_path, *moved()[:-2], old=old)
+
+    async def drain() -> str:
+        try:
+            return await work.carry_out("drain")
+        finally:
+            await work.close()
+
+    cause = asyncio.run(drain())
+    assert ("users need the old cluster" in cause) != well, cause
+    assert [e.what for e in log.events if isinstance(e, Carried)] == (["end"] if well else [])
+    assert ("drain" in progress(log.events).passed) == well
+    assert progress(log.events).draining == well
+
+
+class Slow(Old):
+    async def patch(self, ref: Ref, body: Body) -> Body:
+        await asyncio.sleep(1.5)
+        return await super().patch(ref, body)

@@ -36,8 +36,8 @@ def states(
     wrong = sorted({cause for spec in specs for cause in _missing(spec, environ)})
     if wrong:
         raise UsageError("; ".join(wrong), "set the variables to postgresql:// URLs, install the programs, try again")
-    mark = hashlib.sha256(run.encode()).hexdigest()[:8]
-    return {spec.name: Timed(spec, _state(spec, clusters, environ, cwd, mark)) for spec in specs}
+    marks = {spec.name: hashlib.sha256(f"{run}\0{spec.name}".encode()).hexdigest()[:8] for spec in specs}
+    return {spec.name: Timed(spec, _state(spec, clusters, environ, cwd, marks[spec.name])) for spec in specs}
 
 
 def _missing(spec: Data, environ: Mapping[str, str]) -> Iterator[str]:

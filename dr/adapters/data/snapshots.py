@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -213,8 +214,9 @@ class VeleroBackup(_AtOnce):
         """Move the claims of the namespaces of `spec`; `name` is what errors call them, `mark` is of this move."""
         super().__init__(name, clusters, spec.namespaces, "", read_only=spec.read_only)
         self._spec = spec
-        self._backup = Ref(_VELERO, "Backup", spec.namespace, f"dr-{name}-{mark}")
-        self._restore = Ref(_VELERO, "Restore", spec.namespace, f"dr-{name}-{mark}")
+        called = f"dr-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:40]}-{mark}"  # a name is any text
+        self._backup = Ref(_VELERO, "Backup", spec.namespace, called)
+        self._restore = Ref(_VELERO, "Restore", spec.namespace, called)
 
     async def check(self) -> None:
         """Look that the old side has Velero, and that nothing there writes to the claims."""
