@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from playwright.sync_api import Browser
 
@@ -44,7 +45,7 @@ from dr.core.timeline import fold
 from dr.report.gameday_data import data
 from dr.report.gameday_junit import junit
 from dr.report.move_markdown import markdown
-from dr.report.move_text import lines
+from dr.report.move_text import lines, result
 from dr.report.run_html import html
 from tests.report.sample import HOSTILE
 from tests.report.test_gameday_reports import SCHEMAS
@@ -233,3 +234,12 @@ def test_a_drain_that_was_undone_is_not_shown_as_done() -> None:
     found = measured(events)
     assert next(stage.outcome for stage in found.stages if stage.name == "drain") == "undone"
     assert "drain 3.0s (undone)" in text(found)
+    said = json.loads(data(fold(events), judged(found), head="a" * 64, moved=found))
+    jsonschema.validate(said, json.loads((SCHEMAS / "gameday-run.schema.json").read_text()))
+
+
+def test_data_that_cannot_be_compared_is_never_shown_as_the_same() -> None:
+    compared = Carried(1.0, "files", "compare", 0.5)
+    assert result(compared) == "cannot be compared"
+    assert result(msgspec.structs.replace(compared, what="freeze")) == ""
+    assert result(msgspec.structs.replace(compared, same=True)) == "the same on both sides"
