@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import msgspec
 
@@ -58,21 +58,6 @@ class Audience:
             self._listening = asyncio.create_task(self._users.listen())
         return self._users
 
-    async def heard(self, work: Awaitable[str]) -> str:
-        """Do something for as long as the probes are heard."""
-        doing = asyncio.ensure_future(work)
-        listening = self._listening
-        if listening is None:
-            return await doing
-        try:
-            await asyncio.wait((doing, listening), return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                listening.result()
-            return doing.result()
-        finally:
-            doing.cancel()
-            await asyncio.gather(doing, return_exceptions=True)
-
     async def count(self) -> None:
         """Ask what the canaries have left of what was written and acknowledged."""
         if self._prober and any(probe.canary for probe in self._move.steady_state.probes):
@@ -83,22 +68,18 @@ class Audience:
         """Do something for as long as users are served; return "" once it is done, or why they are not served."""
         users = await self.users()
         users.forgive()
-
-        async def served() -> str:
-            doing = asyncio.ensure_future(work)
-            failing = asyncio.ensure_future(users.until(lambda: bool(users.trouble)))
-            try:
-                await asyncio.wait((doing, failing), return_when=asyncio.FIRST_COMPLETED)
-                if doing.done():
-                    doing.result()
-                    return ""
-                return users.trouble
-            finally:
-                for task in (doing, failing):
-                    task.cancel()
-                await asyncio.gather(doing, failing, return_exceptions=True)
-
-        return await self.heard(served())
+        doing = asyncio.ensure_future(work)
+        failing = asyncio.ensure_future(users.until(lambda: bool(users.trouble)))
+        try:
+            await asyncio.wait((doing, failing), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+                return ""
+            return users.trouble
+        finally:
+            for task in (doing, failing):
+                task.cancel()
+            await asyncio.gather(doing, failing, return_exceptions=True)
 
     async def served(self) -> None:
         """Return once every probe passes; raises ToolError where they do not in a minute."""
@@ -106,15 +87,10 @@ class Audience:
             return
         users = await self.users()
         users.forgive()
-
-        async def well() -> str:
-            await users.until(lambda: users.well)
-            return ""
-
-        try:
-            await asyncio.wait_for(self.heard(well()), _LONGEST)
-        except TimeoutError:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(users.until(lambda: users.well or bool(users.gone)), _LONGEST)
+        if not users.well:
             raise ToolError(
                 f"users are not served by the new cluster: {users.failing}",
                 "nothing was taken away; mend that, then retire again",
-            ) from None
+            )

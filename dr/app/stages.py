@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext, suppress
 
 from dr.adapters.kube import Survey
 from dr.adapters.traffic import Hooks, Looking
@@ -14,7 +14,7 @@ from dr.app.carrying import Freight
 from dr.app.earlier import Known
 from dr.app.moves import FORKLIFT, Clusters, Ready, Shown
 from dr.app.retiring import embedded_name, retired, too_early
-from dr.core.errors import DrError, LockError, UsageError
+from dr.core.errors import DrError, LockError, ToolError, UsageError
 from dr.core.events import (
     AnyEvent,
     Began,
@@ -200,8 +200,9 @@ class Stages:
             following = Cutover(
                 cutover, self._recorder, users, hooks, looking, self._freight.states, self._shown.agree, self.done
             )
-            cause = await self._audience.heard(following.run())
-        await self._audience.count()
+            cause = await following.run()
+        with suppress(ToolError) if cause else nullcontext():  # that users are back is what counts
+            await self._audience.count()
         return cause
 
     @property

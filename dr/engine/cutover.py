@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from dr.core.errors import ToolError
+from dr.core.errors import DrError, ToolError
 from dr.core.events import Aborted, Carried, Carrying, Confirmed, Injected, Returned, Steered, Switched
 from dr.core.forklift import Cutover as Plan
 from dr.core.progress import Progress
@@ -76,7 +76,7 @@ class Cutover:
                 await self._begin()
             for step in [step for step in self._plan.steps if step >= self._weight]:
                 await self._step(step)
-        except (Trouble, ToolError) as error:
+        except (Trouble, DrError) as error:  # whatever it is that cannot go on: users do not stay half-way
             return await self._return(str(error))
         return ""
 
@@ -101,8 +101,9 @@ class Cutover:
     async def _begin(self) -> None:
         """See that users are served before anything is moved; of a move that goes on they need not be yet."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._users.until(lambda: self._users.well), _LONGEST)
-            return
+            await asyncio.wait_for(self._users.until(lambda: self._users.well or bool(self._users.gone)), _LONGEST)
+            if self._users.well:
+                return
         if not self._began:
             raise ToolError(f"users are not served before the cutover: {self._users.failing}", "look at the probes")
         raise Trouble(self._users.failing)
@@ -135,12 +136,17 @@ class Cutover:
                 task.cancel()
             await asyncio.gather(doing, watching, return_exceptions=True)
 
-    async def _steer(self, weight: int) -> None:
-        """Tell every hook, and see by who answers users that it was done; raises ToolError."""
-        recorder, began = self._recorder, self._recorder.at
+    def _touch(self) -> None:
+        """Write down that users are about to feel it: from here on there is something to go back from."""
         if not self._began:
             self._began = True
-            recorder.emit(Injected(began, FAULT, began, ("users",), "traffic goes back to the old cluster"))
+            at = self._recorder.at
+            self._recorder.emit(Injected(at, FAULT, at, ("users",), "traffic goes back to the old cluster"))
+
+    async def _steer(self, weight: int) -> None:
+        """Tell every hook, and see by who answers users that it was done; raises ToolError."""
+        self._touch()
+        recorder, began = self._recorder, self._recorder.at
         try:
             for hook in self._plan.traffic:
                 await self._steering.tell(hook, weight, self._side)
@@ -183,6 +189,7 @@ class Cutover:
         ToolError when it cannot be done in its time; the side that took them takes them again then. Once it is
         written down whose writes count there is no undoing: only another switch loses nothing.
         """
+        self._touch()
         source = _OTHER[side]
         changed = set(self._states) if settled else set()
         try:
@@ -216,7 +223,9 @@ class Cutover:
                 failed.append(f"{name}: {error.cause}")
         self._users.forgive()
         if failed:
-            raise ToolError(f"writes are not taken by `{side}`: {'; '.join(failed)}", _AGAIN)
+            cause = f"writes are not taken by `{side}`: {'; '.join(failed)}"
+            self._stuck = cause if side == "from" else ""  # there is no going back to what takes none
+            raise ToolError(cause, _AGAIN)
 
     async def _settled(self, source: str) -> None:
         for name, state in self._states.items():
@@ -282,9 +291,10 @@ class Cutover:
         self._users.forgive()
         left = ""
         try:
-            await asyncio.wait_for(self._users.until(lambda: self._users.well), _LONGEST)
+            await asyncio.wait_for(self._users.until(lambda: self._users.well or bool(self._users.gone)), _LONGEST)
         except TimeoutError:
             left = self._users.failing
+        left = left or self._users.gone
         recorder.emit(Returned(recorder.at, began, cause, left))
         return cause
 

@@ -50,12 +50,17 @@ class Users:
         self._consecutive = consecutive
         self._seen = [_Seen() for _ in planned]
         self._news = asyncio.Event()
+        self.gone = ""
 
     async def listen(self) -> None:
-        """Hear every answer; raises ToolError when nobody asks any more."""
-        async for answer in self._probes.samples():
-            self._take(answer)
-        raise ToolError("the probes have stopped", "see the run's log, then go on with --resume")
+        """Hear every answer, until nobody asks any more: `gone` says why then, and nobody is well."""
+        try:
+            async for answer in self._probes.samples():
+                self._take(answer)
+            self.gone = "the probes have stopped"
+        except ToolError as error:
+            self.gone = error.cause
+        self._news.set()
 
     def _take(self, answer: Answer) -> None:
         since, seen = self._recorder.since, self._seen[answer.probe]
@@ -79,7 +84,9 @@ class Users:
 
     @property
     def trouble(self) -> str:
-        """What has failed for longer than it may, "" if nothing."""
+        """What has failed for longer than it may, "" if nothing. Users whom nobody hears may be failing too."""
+        if self.gone:
+            return f"nobody knows whether users are served: {self.gone}"
         for probe, seen in zip(self._planned, self._seen, strict=True):
             if seen.failing is not None and seen.at - seen.failing > self._limit:
                 return f"{probe.name} fails for {seen.at - seen.failing:.1f} s: {seen.cause}"
@@ -90,12 +97,12 @@ class Users:
     @property
     def well(self) -> bool:
         """Whether every probe passes, and has often enough."""
-        return all(seen.row >= self._consecutive for seen in self._seen)
+        return not self.gone and all(seen.row >= self._consecutive for seen in self._seen)
 
     @property
     def failing(self) -> str:
         """Every probe that does not pass, and why."""
-        return "; ".join(
+        return self.gone or "; ".join(
             f"{probe.name}: {seen.cause or 'it does not pass often enough'}"
             for probe, seen in zip(self._planned, self._seen, strict=True)
             if seen.row < self._consecutive

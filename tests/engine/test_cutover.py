@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from dr.core.errors import ToolError
-from dr.core.events import AnyEvent, Event, Switched
+from dr.adapters.probing.words import Sample
+from dr.core.errors import ToolError, UsageError
+from dr.core.events import Aborted, AnyEvent, Event, PlannedProbe, Returned, Staged, Switched
 from dr.core.forklift import Cutover as Plan
 from dr.core.forklift import Traffic, TrafficCommand
 from dr.core.gameday import Duration
 from dr.core.progress import progress
 from dr.engine import cutover
-from dr.engine.cutover import Cutover, alike
-from dr.engine.ports import Counted
+from dr.engine.cutover import Ask, Cutover, alike
+from dr.engine.ports import Answer, Counted
 from dr.engine.recorder import Recorder
 from dr.engine.users import Users
 
@@ -129,6 +131,8 @@ class World:
     def failing(self) -> str:
         return "" if self.well else "the shop fails"
 
+    gone = ""
+
     def forgive(self) -> None:
         pass
 
@@ -157,17 +161,22 @@ HOOK = Traffic(command=TrafficCommand(("true",)))
 PLAN = Plan(traffic=(HOOK,), writer=(HOOK,), steps=(50, 100), hold=Duration(0.0), switch_within=Duration(2.0))
 
 
-def run(world: World, log: Log) -> str:
-    """Cut over, or go on with it; return why users are back on the old side. Raises Cut."""
+AT_ONCE = replace(PLAN, steps=(100,))  # the switch comes before anything was steered
+FIRST = replace(PLAN, steps=(10, 100), writes_at=10)
 
-    async def agree(title: str) -> tuple[str, str]:
-        return "ada", title
+
+async def agree(title: str) -> tuple[str, str]:
+    return "ada", title
+
+
+def run(world: World, log: Log, plan: Plan = PLAN, ask: Ask = agree) -> str:
+    """Cut over, or go on with it; return why users are back on the old side. Raises Cut."""
 
     async def go() -> str:
         recorder = Recorder(log, Clock())
         users = cast("Users", world)
         work: Awaitable[str] = Cutover(
-            PLAN, recorder, users, world, None, {"rows": world}, agree, progress(log.events)
+            plan, recorder, users, world, None, {"rows": world}, ask, progress(log.events)
         ).run()
         return await asyncio.wait_for(work, 5)
 
@@ -229,18 +238,21 @@ def test_no_write_is_lost_when_a_way_back_is_killed_at_any_act(act: int, late: i
     st.lists(st.tuples(st.integers(1, BACK), st.booleans()), max_size=4),
     st.sampled_from([50, 100, 101]),
     st.sets(st.sampled_from(["freeze", "settle", "turn to", "turn from", "tell", "thaw"]), max_size=2),
+    st.sampled_from([PLAN, AT_ONCE, FIRST]),
 )
 def test_a_move_that_is_killed_and_hindered_again_and_again_loses_nothing_in_the_end(
-    kills: list[tuple[int, bool]], breaks_at: int, fails: set[str]
+    kills: list[tuple[int, bool]], breaks_at: int, fails: set[str], plan: Plan
 ) -> None:
     world, log = World(), Log()
     world.breaks_at, world.fails = breaks_at, fails
     for act, late in kills:
         world.cut, world.late = world.acts + act, late
         with suppress(Cut, ToolError):
-            run(world, log)
+            if run(world, log, plan):
+                sound(world, "from")
+                log.append(Staged(0, "cutover", "returned", ""))  # as its stage says
     world.cut, world.fails = None, set()
-    back = run(world, log)
+    back = run(world, log, plan)
     sound(world, "from" if back else "to")
 
 
@@ -267,6 +279,70 @@ def test_what_fails_twice_and_is_mended_is_taken_up_where_it_was_left() -> None:
     assert run(world, log)
     sound(world, "from")
     assert [e.side for e in log.events if isinstance(e, Switched)][-1] == "from"
+
+
+@pytest.mark.parametrize("plan", [AT_ONCE, FIRST])
+@pytest.mark.parametrize("fault", ["thaw", "tell", "freeze", "settle", "turn to"])
+def test_nobody_is_said_to_be_back_who_is_not_when_the_first_step_is_the_switch(plan: Plan, fault: str) -> None:
+    world, log = World(), Log()
+    world.fails = {fault}
+    try:
+        back = run(world, log, plan)
+    except ToolError:
+        assert not any(isinstance(e, Returned) for e in log.events)
+        world.fails = set()
+        back = run(world, log, plan)
+    assert fault in back
+    sound(world, "from")
+    assert [e for e in log.events if isinstance(e, Aborted)]
+    assert [e for e in log.events if isinstance(e, Returned)]
+
+
+def test_users_go_back_when_a_pause_cannot_be_asked_after_traffic_was_moved() -> None:
+    async def nobody(title: str) -> tuple[str, str]:
+        raise UsageError(f"nobody is there for {title}", "")
+
+    world, log = World(), Log()
+    assert "nobody is there" in run(world, log, replace(PLAN, pause=(100,)), nobody)
+    sound(world, "from")
+
+
+class Falling:
+    """Probes that pass until the process that asks them is gone."""
+
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
+
+    async def samples(self) -> AsyncIterator[Answer]:
+        for _ in range(self._answers):
+            at = asyncio.get_running_loop().time()
+            yield cast("Answer", Sample(0, True, at, at))
+            await asyncio.sleep(0.002)
+        raise ToolError("the probes' process is gone (exit code -9): it said nothing", "")
+
+
+@pytest.mark.parametrize("answers", [0, 20])
+def test_users_go_back_when_nobody_can_say_any_more_whether_they_are_served(answers: int) -> None:
+    world, log = World(), Log()
+
+    async def go() -> str:
+        recorder = Recorder(log, Clock())
+        users = Users((PlannedProbe("shop", "http", "", 0.1, 1.0),), cast("Any", Falling(answers)), recorder, 2.0, 3, 3)
+        listening = asyncio.create_task(users.listen())
+        plan = replace(PLAN, hold=Duration(0.2))
+        work = Cutover(plan, recorder, users, world, None, {"rows": world}, agree, progress(log.events)).run()
+        try:
+            return await asyncio.wait_for(work, 5)
+        finally:
+            await listening
+
+    said = asyncio.run(go())
+    assert "the probes' process is gone" in said
+    world.write()
+    assert (world.weight, world.writer, world.open["from"]) == (0, "from", True)
+    returned = [e for e in log.events if isinstance(e, Returned)]
+    assert bool(returned) == bool(answers)
+    assert all("is gone" in e.left for e in returned), "it is said that nobody saw them being served again"
 
 
 def test_what_nobody_counted_is_never_called_the_same() -> None:
