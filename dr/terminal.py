@@ -88,6 +88,22 @@ def question(prompt: str, default: str) -> str:
     return answer
 
 
+async def awaited(prompt: str) -> str:
+    """Ask for a line while other things go on; whoever stops waiting for it can go at once."""
+    import asyncio
+
+    import click
+
+    click.echo(f"{prompt}: ", err=True, nl=False)
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline().strip()
+
+
 def attended() -> bool:
     """Return whether somebody is there to be asked."""
     return sys.stdin.isatty()

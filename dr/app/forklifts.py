@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -307,13 +307,11 @@ def checked(what: str, form: str) -> Answer:
     return Answer((line(("✓ ", "green"), f"{what}: {found.title}"),))
 
 
-def agreeing(ask: Callable[[str, str], str], *, attended: bool) -> Callable[[str], Any]:
-    """Return how a pause is ended: somebody types yes. Where nobody is there it raises UsageError."""
+def agreeing(ask: Callable[[str], Awaitable[str]]) -> Callable[[str], Any]:
+    """Return how a pause is ended: somebody presses Enter."""
 
     async def agree(title: str) -> tuple[str, str]:
-        if not attended:
-            raise UsageError(f"a person must agree to {title}, and there is no terminal", "leave `pause` out")
-        note = await asyncio.to_thread(ask, f"{title}? A note, or just Enter; Ctrl-C stops", "")
+        note = await ask(f"{title}? A note, or just Enter; Ctrl-C stops")
         return getpass.getuser(), note
 
     return agree

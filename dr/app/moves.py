@@ -62,12 +62,16 @@ class Ready(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """How people see and steer a move. `confirm` has a cluster's name typed, `agree` has a pause ended."""
+    """How people see and steer a move. `confirm` has a cluster's name typed, `agree` has a pause ended.
+
+    `attended`: somebody is there to agree.
+    """
 
     say: Callable[[str], None]
     watching: Callable[[], AbstractContextManager[Callable[[Event], None]]]
     confirm: Confirm
     agree: Agree
+    attended: bool = True
 
 
 class Clusters(Struct, frozen=True):

@@ -84,6 +84,12 @@ class Stages:
             raise UsageError(
                 f"{stage} comes after {' and '.join(lacking)}, which did not pass yet", f"dr forklift {lacking[0]} FILE"
             )
+        asking = [step for step in self._ready.move.cutover.pause if step > done.weight]
+        if stage == "cutover" and asking and not self._shown.attended:
+            raise UsageError(
+                f"a person must agree to {asking[0]} % of the traffic, and there is no terminal",
+                "run it in one (--yes agrees to no pause), or leave `pause` out",
+            )
         if stage == "retire":
             move = self._ready.move
             if not move.source.lock and not self._clusters.was.embedded:

@@ -67,8 +67,8 @@ def _led(arguments: dict[str, Any], *, yes: bool = False, typed: str = "") -> di
     options = Options(**{name: arguments.pop(name) for name in names if name in arguments})
     watching = terminal.watching if arguments["form"] == "text" else silent
     confirm = (lambda _: None) if yes else terminal.given(typed) if typed else terminal.confirm
-    agree = agreeing(terminal.question, attended=terminal.attended())
-    return {**arguments, "options": options, "shown": Shown(terminal.say, watching, confirm, agree)}
+    shown = Shown(terminal.say, watching, confirm, agreeing(terminal.awaited), terminal.attended())
+    return {**arguments, "options": options, "shown": shown}
 
 
 @click.group(cls=_Group, epilog=EPILOG)
