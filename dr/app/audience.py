@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 import msgspec
@@ -11,8 +11,9 @@ import msgspec
 from dr.adapters.kube import Access
 from dr.adapters.probing import Prober
 from dr.core import gameday as gamedays
+from dr.core.canary import known
 from dr.core.errors import ToolError
-from dr.core.events import PlannedProbe, Survived
+from dr.core.events import AnyEvent, PlannedProbe, Survived
 from dr.core.forklift import Forklift
 from dr.engine.recorder import Recorder
 from dr.engine.users import Users
@@ -23,8 +24,9 @@ _LONGEST = 60.0  # seconds for users to be well before the old cluster is taken 
 class Audience:
     """Asks as users do once it is wanted, and until it is closed. Probes that look into a cluster look into `new`."""
 
-    def __init__(self, move: Forklift, new: Access, recorder: Recorder) -> None:
-        self._move, self._new, self._recorder = move, new, recorder
+    def __init__(self, move: Forklift, new: Access, recorder: Recorder, events: Sequence[AnyEvent] = ()) -> None:
+        """`events`: all that was written down of the move; canaries go on from there."""
+        self._move, self._new, self._recorder, self._events = move, new, recorder, events
         self._stack = AsyncExitStack()
         self._users: Users | None = None
         self._prober: Prober | None = None
@@ -50,7 +52,9 @@ class Audience:
                 msgspec.structs.replace(p, every=p.every or steady.every, timeout=p.timeout or steady.timeout)
                 for p in steady.probes
             ]
-            self._prober = await self._stack.enter_async_context(Prober(probes, self._new))
+            tidied = [index for index, p in enumerate(probes) if p.canary and p.canary.config_map]
+            prober = Prober(probes, self._new, known(self._events, tidied))
+            self._prober = await self._stack.enter_async_context(prober)
             planned: tuple[PlannedProbe, ...] = gamedays.planned(steady)
             cutover = self._move.cutover
             limits = cutover.failing_for, cutover.failures, steady.consecutive
@@ -61,8 +65,9 @@ class Audience:
     async def count(self) -> None:
         """Ask what the canaries have left of what was written and acknowledged."""
         if self._prober and any(probe.canary for probe in self._move.steady_state.probes):
-            for probe, number in sorted((await self._prober.survived()).items()):
-                self._recorder.emit(Survived(self._recorder.at, probe, number))
+            counted = await self._prober.counted()
+            for probe, number in sorted(counted.numbers.items()):
+                self._recorder.emit(Survived(self._recorder.at, probe, number, counted.there.get(probe)))
 
     async def during(self, work: Awaitable[object]) -> str:
         """Do something for as long as users are served; return "" once it is done, or why they are not served."""

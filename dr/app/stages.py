@@ -59,7 +59,7 @@ class Stages:
         self._events = events
         self._shown = shown
         self._freight = Freight(ready.move.data, clusters.sides, recorder, ready.folder, self._run)
-        self._audience = Audience(ready.move, ready.new, recorder)
+        self._audience = Audience(ready.move, ready.new, recorder, events)
         self.alone: tuple[Hidden, ...] = ()
         self._work: dict[str, Callable[[], Awaitable[str]]] = {
             "preflight": self._preflight,

@@ -264,20 +264,28 @@ class Approved(Event, frozen=True, kw_only=True):
 
 
 class Probed(Event, frozen=True):
-    """A probe's answer: asked at `began`, answered, or given up, at `at`. `number`: what a canary has written."""
+    """A probe's answer: asked at `began`, answered, or given up, at `at`. `number`: what a canary has written.
+
+    `found`: what it found before (0: nothing), where that is not what was acknowledged last.
+    """
 
     probe: int
     passed: bool
     began: float
     cause: str = ""
     number: int | None = None
+    found: int | None = None
 
 
 class Survived(Event, frozen=True):
-    """The newest number of a canary that is still there after the recovery; None when none is."""
+    """The newest number of a canary that is still there after the recovery; None when none is.
+
+    `there`: the number that is there now (0: none), whatever was written after a loss.
+    """
 
     probe: int
     number: int | None
+    there: int | None = None
 
 
 class Activity(Event, frozen=True):

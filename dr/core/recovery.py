@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from dr.core.canary import lost_on_the_way
 from dr.core.events import (
     Aborted,
     Activity,
@@ -135,8 +136,9 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         moments |= _seen(probes, fault, moments.get(Mark.WORKLOADS))
     parts, rta, error = _parts(moments, fault.at - fault.began if fault else 0.0)
     survived = {e.probe: e for e in told if isinstance(e, Survived)}
+    counts = lost_on_the_way if announced.recovery == "forklift" else loss
     losses = tuple(
-        loss(probe, [s for s in samples if s.probe == index], survived.get(index), fault)
+        counts(probe, [s for s in samples if s.probe == index], survived.get(index), fault)
         for index, probe in enumerate(announced.probes)
         if fault and probe.canary
     )

@@ -162,6 +162,10 @@ class Answer(Protocol):
     def number(self) -> int | None:
         """What a canary wrote."""
 
+    @property
+    def found(self) -> int | None:
+        """What it found before, 0 for nothing; None where that is what it wrote last."""
+
 
 class Probes(Protocol):
     """The probes of an exercise, which are asked all through, by a clock of their own."""

@@ -65,7 +65,7 @@ class Users:
     def _take(self, answer: Answer) -> None:
         since, seen = self._recorder.since, self._seen[answer.probe]
         began, at = since(answer.began), since(answer.at)
-        self._recorder.emit(Probed(at, answer.probe, answer.passed, began, answer.cause, answer.number))
+        self._recorder.emit(Probed(at, answer.probe, answer.passed, began, answer.cause, answer.number, answer.found))
         if began < self._from:
             return
         seen.newest.append(answer.passed)

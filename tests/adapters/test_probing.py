@@ -22,6 +22,7 @@ from dr.adapters.probing import Prober
 from dr.adapters.probing.canaries import CanaryWatch
 from dr.adapters.probing.questions import Asker, Refused
 from dr.adapters.probing.words import Sample
+from dr.core.canary import Kept
 from dr.core.errors import ToolError
 from dr.core.gameday import Canary, Command, Duration, Http, KubernetesProbe, Probe, Prometheus, Tcp
 from dr.local import cluster, etcd
@@ -348,6 +349,25 @@ def test_what_is_lost_after_the_first_loss_does_not_hide_it(tmp_path: Path, aske
         return await watch.survived()
 
     assert asyncio.run(go()) == 2
+
+
+def test_a_canary_that_goes_on_sees_that_the_data_is_older_than_what_was_acknowledged(
+    tmp_path: Path, asker: Asker
+) -> None:
+    store = Store(tmp_path)
+    store.file.write_text("12")
+
+    async def go() -> list[Any]:
+        async with Prober([probe(0.05, 2.0, canary=store.canary)], NOWHERE, {0: Kept(30, 30)}) as prober:
+            first = await anext(aiter(prober.samples()))
+            counted = await prober.counted()
+        anew = CanaryWatch(store.canary, asker)
+        return [first.number, first.found, counted.numbers[0], counted.there[0] > 30, await anew.write(), anew.found]
+
+    number, found, survived, later, other, surprise = asyncio.run(go())
+    assert (number, found, survived, later) == (31, 12, 12, True)
+    assert other > 31
+    assert surprise is None, "who knows nothing is not surprised"
 
 
 def test_a_canary_that_cannot_be_read_afterwards_is_not_known_rather_than_lost(tmp_path: Path) -> None:

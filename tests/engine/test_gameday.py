@@ -53,6 +53,7 @@ class Answer(Struct):
     at: float
     cause: str = ""
     number: int | None = None
+    found: int | None = None
 
 
 class World:

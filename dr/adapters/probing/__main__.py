@@ -14,6 +14,7 @@ from time import monotonic
 from dr.adapters.probing.canaries import CanaryWatch
 from dr.adapters.probing.questions import Asker, Refused
 from dr.adapters.probing.words import TOLD, Ask, Count, Counted, Move, Moved, Sample, Word, line
+from dr.core.canary import Kept
 from dr.core.gameday import Probe
 
 _LINE = 1 << 24  # bytes; a gameday with very many probes is one line
@@ -28,7 +29,9 @@ class Rounds:
     def __init__(self, ask: Ask, asker: Asker, out: asyncio.WriteTransport) -> None:
         self._asker = asker
         self._out = out
-        self._canaries = {i: CanaryWatch(p.canary, asker) for i, p in enumerate(ask.probes) if p.canary}
+        self._canaries = {
+            i: CanaryWatch(p.canary, asker, ask.kept.get(i, Kept())) for i, p in enumerate(ask.probes) if p.canary
+        }
         self._tasks = [asyncio.create_task(self._round(i, probe)) for i, probe in enumerate(ask.probes)]
 
     async def heed(self, word: Word) -> None:
@@ -37,7 +40,7 @@ class Rounds:
             self._asker.move(word.access)
             self._say(Moved())
         elif isinstance(word, Count):
-            self._say(Counted(await self._count()))
+            self._say(await self._count())
 
     async def close(self, *, tidy: bool) -> None:
         """Stop asking, and take away what the canaries left."""
@@ -48,14 +51,16 @@ class Rounds:
             parting = (asyncio.wait_for(canary.take_away(), _PARTING) for canary in self._canaries.values())
             await asyncio.gather(*parting, return_exceptions=True)
 
-    async def _count(self) -> dict[int, int | None]:
+    async def _count(self) -> Counted:
         numbers: dict[int, int | None] = {}
+        there: dict[int, int] = {}
         for index, canary in self._canaries.items():
             # Whatever is wrong with one canary, the others have something to say.
             with suppress(Exception):
                 async with asyncio.timeout(_COUNTING):
                     numbers[index] = await canary.survived()
-        return numbers
+                    there[index] = canary.there
+        return Counted(numbers, there)
 
     async def _round(self, index: int, probe: Probe) -> None:
         """Ask at each point of a fixed grid; a point that passes while an answer is awaited is left out."""
@@ -63,11 +68,12 @@ class Rounds:
         first = monotonic()
         while True:
             began = monotonic()
-            cause, number = "", None
+            cause, number, found = "", None, None
             try:
                 async with asyncio.timeout(timeout):
                     if index in self._canaries:
                         number = await self._canaries[index].write()
+                        found = self._canaries[index].found
                     else:
                         await self._asker.ask(probe)
             except TimeoutError:
@@ -77,7 +83,7 @@ class Rounds:
             except Exception as error:  # noqa: BLE001 - a probe that falls silent would be taken for one never asked
                 # Not its text: what it stumbled over may hold a password.
                 cause = f"could not be asked: {type(error).__name__} in {_place(error)}"
-            self._say(Sample(index, not cause, began, monotonic(), cause, number))
+            self._say(Sample(index, not cause, began, monotonic(), cause, number, found))
             passed = (monotonic() - first) // every + 1
             await asyncio.sleep(max(0.0, first + passed * every - monotonic()))
 

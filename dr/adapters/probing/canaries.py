@@ -6,6 +6,7 @@ from typing import Protocol
 
 from dr.adapters.probing.questions import Asker, Refused
 from dr.core.body import get, text
+from dr.core.canary import Kept
 from dr.core.errors import ApiError
 from dr.core.gameday import Canary
 from dr.core.model import Body, Ref
@@ -27,12 +28,19 @@ class _Place(Protocol):
 
 
 class CanaryWatch:
-    """One canary: reads before each write, so that data of an earlier time, or none, is seen before it is hidden."""
+    """One canary: reads before each write, so that data of an earlier time, or none, is seen before it is hidden.
 
-    def __init__(self, canary: Canary, asker: Asker) -> None:
+    `found`: what the last acknowledged write found (0: nothing), where that was not what the one before had written.
+    `there`: what was read last, 0 for nothing.
+    """
+
+    def __init__(self, canary: Canary, asker: Asker, before: Kept = Kept()) -> None:  # noqa: B008 - frozen
         self._place: _Place = _ConfigMap(canary.config_map, asker) if canary.config_map else _Commands(canary, asker)
-        self._tried = 0  # no number is used twice: a write that was not acknowledged may have happened
-        self._kept: int | None = None
+        # No number is used twice: a write that was not acknowledged may have happened.
+        self._tried = before.used
+        self._kept = self._acknowledged = before.number
+        self.found: int | None = None
+        self.there = 0
         self._newest = 0
         self._fallen: tuple[int | None] | None = None
 
@@ -42,7 +50,9 @@ class CanaryWatch:
         self._tried = max(self._tried, found or 0) + 1
         number = self._tried
         await self._place.write(number, version)
-        self._kept = number
+        same = self._acknowledged in (None, found or 0)
+        self.found = None if same else found or 0
+        self._kept = self._acknowledged = number
         return number
 
     async def survived(self) -> int | None:
@@ -56,6 +66,7 @@ class CanaryWatch:
 
     async def _look(self) -> tuple[int | None, str]:
         found, version = await self._place.read()
+        self.there = found or 0
         if self._kept is not None and (found is None or found < self._kept):
             # Data can be lost twice, or come back after it was gone. What was only written after the first loss, and
             # is lost too, says nothing of what was there before.

@@ -12,6 +12,7 @@ from typing import Self
 
 from dr.adapters.kube import Access
 from dr.adapters.probing.words import SAID, Ask, Count, Counted, Move, Moved, Sample, Stop, Word, line
+from dr.core.canary import Kept
 from dr.core.errors import ToolError
 from dr.core.gameday import Probe
 
@@ -22,11 +23,13 @@ _GRACE = 5.0  # seconds between asking the process to end and killing it
 class Prober:
     """Asks probes all through an exercise. Use it as an asynchronous context manager.
 
-    Each of `probes` has its `every` and `timeout`; `access` is where the cluster's API is asked until `move`.
+    Each of `probes` has its `every` and `timeout`; `access` is where the cluster's API is asked until `move`. `kept`:
+    what canaries know from before, by the probe's index.
     """
 
-    def __init__(self, probes: Sequence[Probe], access: Access) -> None:
+    def __init__(self, probes: Sequence[Probe], access: Access, kept: Mapping[int, Kept] | None = None) -> None:
         self._probes = tuple(probes)
+        self._kept = dict(kept or {})
         self._access = access
         self._samples: asyncio.Queue[Sample | None] = asyncio.Queue()
         self._answers: asyncio.Queue[Counted | Moved] = asyncio.Queue()
@@ -46,7 +49,7 @@ class Prober:
             stderr=self._errors,
         )
         self._hearing = asyncio.create_task(self._hear())
-        await self._tell(Ask(self._probes, self._access))
+        await self._tell(Ask(self._probes, self._access, self._kept))
         return self
 
     async def __aexit__(
@@ -81,8 +84,12 @@ class Prober:
 
         None: none did. A canary that cannot be read is left out.
         """
+        return (await self.counted()).numbers
+
+    async def counted(self) -> Counted:
+        """Return what survived of each canary, and what is there now; raises ToolError."""
         answer = await self._answer(Count())
-        return answer.numbers if isinstance(answer, Counted) else {}
+        return answer if isinstance(answer, Counted) else Counted({})
 
     async def _answer(self, word: Word) -> Counted | Moved:
         """Tell the process something, and wait until it has answered."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from dr.adapters.kube import Access
+from dr.core.canary import Kept
 from dr.core.gameday import Probe, hook
 
 
@@ -16,10 +17,11 @@ class Word(Struct, frozen=True, tag_field="word", tag=str.lower):
 
 
 class Ask(Word, frozen=True):
-    """Ask these from now on; each has its `every` and `timeout`."""
+    """Ask these from now on; each has its `every` and `timeout`. `kept`: what canaries know, by the probe's index."""
 
     probes: tuple[Probe, ...]
     access: Access
+    kept: dict[int, Kept] = {}
 
 
 class Move(Word, frozen=True):
@@ -45,12 +47,17 @@ class Sample(Word, frozen=True):
     at: float
     cause: str = ""
     number: int | None = None
+    found: int | None = None
 
 
 class Counted(Word, frozen=True):
-    """What survived of each canary, by the probe's index; one that cannot be read is left out."""
+    """What survived of each canary, by the probe's index; one that cannot be read is left out.
+
+    `there`: the numbers that are there now, 0 for none.
+    """
 
     numbers: dict[int, int | None]
+    there: dict[int, int] = {}
 
 
 class Moved(Word, frozen=True):
