@@ -129,8 +129,9 @@ class Looking:
         self._seen = seen
 
     async def __aenter__(self) -> Self:
-        """Open it. No connection is kept: each question is a new user's."""
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        """Open it. No connection and no address is kept: each question is a new user's."""
+        connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)
+        self._session = aiohttp.ClientSession(connector=connector)
         return self
 
     async def __aexit__(self, *_: object) -> None:

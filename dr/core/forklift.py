@@ -12,6 +12,7 @@ from dr.core.gameday import Duration, RepoSource, SteadyState, hook, lasting, un
 from dr.core.lines import line_of
 from dr.core.model import Diagnostic, Document, Level, Path, Ref, Where
 from dr.core.shape import misfits
+from dr.core.shares import enough
 
 DATA = ("postgres", "volume", "velero", "command")
 TRAFFIC = ("command", "http", "annotation")
@@ -150,13 +151,14 @@ class Traffic(_Strict, frozen=True):
 class Seen(_Strict, frozen=True, rename={"source": "from", "target": "to"}):
     """Where it can be seen who answers users: the answer of `url` holds the text `from` or `to`.
 
-    Of `samples` questions as many must be answered by each side as was told, by chance, `within` that time.
+    Of `samples` questions as many must be answered by each side as was told, by chance, `within` that time; give twice
+    what a change takes to arrive.
     """
 
     url: str
     source: str
     target: str
-    samples: int = 60
+    samples: int = 100
     within: Duration = lasting(60.0)
 
 
@@ -267,6 +269,28 @@ def parse(document: Document, file: str) -> tuple[Forklift | None, tuple[Diagnos
 _REMEDY = "the fields are in docs/reference/forklift.md"
 
 
+def _traffic(cutover: Cutover) -> Iterator[tuple[Path, str]]:
+    for name, hooks in (("traffic", cutover.traffic), ("writer", cutover.writer)):
+        for index, one in enumerate(hooks):
+            if one.annotation is None:
+                continue
+            path = ("cutover", name, index, "annotation")
+            try:
+                named(one.annotation.object)
+            except ValueError as error:
+                yield (*path, "object"), str(error)
+            if wrong := sorted(one.annotation.values.keys() - set(SIDES)):
+                yield (*path, "values"), f"{', '.join(wrong)} is no side: it is {' or '.join(SIDES)}"
+            if not one.annotation.values:
+                yield (*path, "values"), "are missing: nothing would be told"
+    steps = cutover.steps
+    if cutover.seen and list(steps) == sorted(set(steps)) and all(0 < step <= 100 for step in steps):
+        step, needed = enough(cutover.seen.samples, steps)
+        if step:
+            few = f"are too few to see that a hook did nothing at {step} %"
+            yield ("cutover", "seen", "samples"), f"{few}: give {needed} or more" if needed else few
+
+
 def sense(move: Forklift) -> Iterator[tuple[Path, str]]:
     """Yield what is well formed and cannot be meant: where in the file, and why."""
     cutover, names = move.cutover, [data.name for data in move.data]
@@ -313,6 +337,7 @@ def sense(move: Forklift) -> Iterator[tuple[Path, str]]:
     )
     yield from ((path, cause) for wrong, path, cause in rows if wrong)
     yield from ((("steady_state", *path), cause) for path, cause in unasked(move.steady_state))
+    yield from _traffic(cutover)
     for index, data in enumerate(move.data):
         if data.velero and [data.of] != [f"Namespace//{home}" for home in data.velero.namespaces]:
             yield (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
@@ -12,14 +11,13 @@ from dr.core.errors import DrError, ToolError
 from dr.core.events import Aborted, Carried, Carrying, Confirmed, Injected, Returned, Steered, Switched
 from dr.core.forklift import Cutover as Plan
 from dr.core.progress import Progress
-from dr.core.shares import consistent
+from dr.engine.looking import Look, look
 from dr.engine.ports import Counted, Onlooker, State, Steering
 from dr.engine.recorder import Recorder
 from dr.engine.users import Users
 
 FAULT = "users are moved"
 _OTHER = {"from": "to", "to": "from"}
-_AT_ONCE, _PAUSE = 8, 0.02
 _LONGEST = 60.0  # seconds for users to be well before anything is moved
 _AGAIN = "mend that, then run the cutover again: it goes on from here"
 _T = TypeVar("_T")
@@ -150,37 +148,15 @@ class Cutover:
         try:
             for hook in self._plan.traffic:
                 await self._steering.tell(hook, weight, self._side)
-            samples, answered = await self._look(weight)
+            seen, onlooker = self._plan.seen, self._onlooker
+            found = await look(seen, onlooker, weight, recorder.clock) if seen and onlooker else Look()
         except ToolError as error:
             recorder.emit(Steered(recorder.at, weight, began, cause=error.cause))
             raise
-        share = 100.0 * answered / samples if samples else 0.0
-        wrong = self._onlooker is not None and not consistent(answered, samples, weight)
-        cause = f"{share:.0f} % of {samples} users reach the new cluster, and {weight} % should" if wrong else ""
-        recorder.emit(Steered(recorder.at, weight, began, samples, round(share, 1), cause))
-        if cause:
-            raise ToolError(f"the traffic is not where the hook says: {cause}", "look at what the hook did")
+        recorder.emit(Steered(recorder.at, weight, began, found.samples, found.share, found.cause))
+        if found.cause:
+            raise ToolError(f"the traffic is not where the hook says: {found.cause}", "look at what the hook did")
         self._weight = weight
-
-    async def _look(self, weight: int) -> tuple[int, int]:
-        """Ask until the newest answers are as they should be, or the time for that is over; return how many, and by B.
-
-        Who is not answered at all says nothing about where traffic goes: the probes judge that.
-        """
-        seen, looker = self._plan.seen, self._onlooker
-        if seen is None or looker is None:
-            return 0, 0
-        newest: deque[str] = deque(maxlen=seen.samples)
-        clock = self._recorder.clock
-        until = clock.monotonic() + seen.within
-        while True:
-            newest.extend(filter(None, await asyncio.gather(*(looker.ask() for _ in range(_AT_ONCE)))))
-            answered = sum(1 for who in newest if who == "to")
-            if len(newest) == seen.samples and consistent(answered, len(newest), weight):
-                return len(newest), answered
-            if clock.monotonic() >= until:
-                return len(newest), answered
-            await asyncio.sleep(_PAUSE)
 
     async def _switch(self, side: str, *, settled: bool = False) -> None:
         """Have `side` take the writes: stop them, let the data settle, compare it, turn it round, allow them.

@@ -222,7 +222,7 @@ class World:
                     "url": f"http://127.0.0.1:{self.door}/",
                     "from": "served by from",
                     "to": "served by to",
-                    "samples": 40,
+                    "samples": 60,
                     "within": 10,
                 },
                 "hold": 1,
