@@ -83,15 +83,21 @@ def written(body: Body) -> str:
     return str(yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
+_BREAKS = frozenset("\x85\u2028\u2029")  # YAML would read a line's end in them, and others would not
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes text of several lines as such."""
 
 
+def _style(value: str) -> str | None:
+    if _BREAKS.intersection(value) or scalars.resolve(value) != value:  # Kubernetes reads more as no text: y, 0o7
+        return '"'
+    return "|" if "\n" in value.strip("\n") else None
+
+
 _Dumper.add_representer(
-    str,
-    lambda dumper, value: dumper.represent_scalar(
-        "tag:yaml.org,2002:str", value, style="|" if "\n" in value.strip("\n") else None
-    ),
+    str, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", value, style=_style(value))
 )
 
 

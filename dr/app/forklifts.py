@@ -12,10 +12,10 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dr.adapters.kube import Kube, Survey
+from dr.adapters.kube import Survey
 from dr.adapters.manifests import parse as parse_yaml
-from dr.adapters.manifests import written
 from dr.adapters.store import EventLog, SystemClock, events, new_run
+from dr.app.adopting import adopt
 from dr.app.answer import Answer
 from dr.app.earlier import FORK, known, last_move
 from dr.app.finish import write
@@ -25,12 +25,10 @@ from dr.app.reading import load
 from dr.app.restores import assignment_of
 from dr.app.stages import Stages
 from dr.core import forklift as forklifts
-from dr.core.adopting import adopted, patch, place
 from dr.core.errors import ConfigError, DrError, NotFound, UsageError
 from dr.core.events import AnyEvent, Began, Ended, Event, Resumed
 from dr.core.forklift import Forklift, Side
 from dr.core.gameday import RepoSource
-from dr.core.hidden import Hidden
 from dr.core.move import move
 from dr.core.progress import progress
 from dr.core.work import behind
@@ -181,7 +179,8 @@ async def carried_out(
                 await work.close()
                 recorder.emit(Ended(recorder.at, outcome=outcome))
         write(folder)
-        notes = await _adopt(ready, work, options) if options.adopt else ()
+        spec = located(ready.move.repos[0], ready.folder)
+        notes = await adopt(ready, work.alone, options.adopt, spec) if options.adopt else ()
     if error and error.exit_code == 2:
         raise error
     answer, verdict = shown_of(folder, form, detail=detail)
@@ -239,34 +238,6 @@ def shown_of(folder: Path, form: str, *, detail: bool) -> tuple[Answer, str]:
         return Answer(content=move_markdown.markdown(found)), found.verdict
     lines = [*move_text.lines(found, detail=detail), line("Report: ", (str(folder / "report.html"), "bold"))]
     return Answer(tuple(lines)), found.verdict
-
-
-async def _adopt(ready: Ready, work: Stages, options: Options) -> tuple[str, ...]:
-    """Write what lives on the old cluster only as a patch for the repo; return what is to be said about it."""
-    wanted = [one for one in work.alone if one.by in ("hand", "unknown", "helm")]
-    files, secrets = [], []
-    async with Kube(ready.old) as old:
-        for one in wanted:
-            body = await old.get(one.ref) if one.ref.kind == "Secret" else await old.read(one.ref)
-            if body is None:
-                continue
-            if one.ref.kind == "Secret":
-                secrets.append(one)
-                continue
-            files.append((place(one.ref), written(adopted({**body, **_kind(one)}))))
-    if options.adopt:
-        options.adopt.write_bytes(patch(files))
-    notes = [f"{many(len(files), 'object')} written to {options.adopt}: git apply {options.adopt}"]
-    notes += [
-        f"{one.ref}: a Secret is not written in plain text; seal it: kubectl --context {ready.move.source.context} "
-        f"-n {one.ref.namespace} get secret {one.ref.name} -o yaml | kubeseal -o yaml"
-        for one in secrets
-    ]
-    return tuple(notes)
-
-
-def _kind(one: Hidden) -> dict[str, Any]:
-    return {"apiVersion": one.ref.api_version, "kind": one.ref.kind}
 
 
 def planned(what: Sequence[str], options: Options, form: str) -> Answer:

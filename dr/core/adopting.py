@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 import msgspec
 
 from dr.core.body import get, mapping, text
-from dr.core.model import Body, Ref
+from dr.core.model import Body
 from dr.core.rules.defaults import DEFAULTS
 from dr.core.rules.twins import NATURE
 from dr.core.scan import segments
@@ -51,21 +51,6 @@ def _without_defaults(body: Body) -> Body:
         if of in kinds:
             left = _less(left, path.split("."), value)
     return dict(left)
-
-
-def patch(found: Iterable[tuple[str, str]]) -> bytes:
-    """Return files, by path and text, as a patch that adds them; for `git apply`."""
-    parts = []
-    for path, content in found:
-        lines = content.splitlines()
-        parts += [f"diff --git a/{path} b/{path}", "new file mode 100644", "--- /dev/null", f"+++ b/{path}"]
-        parts += [f"@@ -0,0 +1,{len(lines)} @@", *(f"+{line}" for line in lines)]
-    return ("\n".join(parts) + "\n").encode() if parts else b""
-
-
-def place(ref: Ref) -> str:
-    """Return the path of an adopted object's file."""
-    return f"adopted/{ref.namespace or 'cluster'}/{ref.kind.lower()}-{ref.name.replace(':', '-')}.yaml"
 
 
 def _less(value: Any, path: Sequence[str], default: object) -> Any:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dr.core.adopting import adopted, patch, place
+from dr.core.adopted_place import patch, place
+from dr.core.adopting import adopted
 from dr.core.bound import bound, tokens, unplaced
 from dr.core.census import Census, Counting
 from dr.core.events import (
