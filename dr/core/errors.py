@@ -52,6 +52,7 @@ class ApiError(ToolError):
 
     `heals`: the same call may succeed later; `delay` how many seconds the server asks to wait, if it says.
     `status` is the HTTP status, 0 without an answer; `reason` the API's word for it (`NotFound`, `Conflict`, …).
+    `rest`: where a list that took too long may go on, if the server says.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class ApiError(ToolError):
         heals: bool = False,
         delay: float = 0.0,
         remedy: str = "",
+        rest: str = "",
     ) -> None:
         super().__init__(cause, remedy)
         self.status = status
         self.reason = reason
         self.heals = heals
         self.delay = delay
+        self.rest = rest
 
 
 class LockError(ToolError):

@@ -50,7 +50,8 @@ def refused(status: int, content: bytes, wait: str, body: Body | None = None) ->
     reason = text(body, "reason")
     heals = status in _HEALS and reason != "AlreadyExists" and not cause.startswith(_MALFORMED)
     heals = heals or any(words in cause for words in _LAGS)
-    return ApiError(cause, status=status, reason=reason, heals=heals, delay=delay)
+    rest = text(body, "metadata", "continue")
+    return ApiError(cause, status=status, reason=reason, heals=heals, delay=delay, rest=rest)
 
 
 def words(error: BaseException) -> str:

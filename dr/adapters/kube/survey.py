@@ -70,7 +70,14 @@ class Survey:
         path = f"/apis/{api.api_version}/{api.resource}" if api.group else f"/api/{api.api_version}/{api.resource}"
         query = {"limit": _PAGE}
         while True:
-            _, content, _ = await self._cluster.send("GET", path, headers=headers, **query)
+            try:
+                _, content, _ = await self._cluster.send("GET", path, headers=headers, **query)
+            except ApiError as error:
+                # The server forgets a list after some minutes, and says how to go on with what is there now.
+                if error.status != 410 or error.rest in ("", query.get("continue")):
+                    raise
+                query["continue"] = error.rest
+                continue
             try:
                 page = kind.decode(content)
             except DecodeError as error:
