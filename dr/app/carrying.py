@@ -13,7 +13,7 @@ from dr.core.errors import ToolError, UsageError
 from dr.core.events import Carried, Carrying
 from dr.core.forklift import Data, named
 from dr.core.model import Level, Ref
-from dr.core.moving import Row
+from dr.core.moving_row import Row
 from dr.engine.cutover import alike
 from dr.engine.ports import Cluster, State
 from dr.engine.recorder import Recorder

@@ -89,7 +89,7 @@ def described(what: Sequence[str], options: Options) -> tuple[Forklift, str, str
         found = Forklift(f"Move {', '.join(what)}", tuple(RepoSource(one, env=options.env) for one in what))
         name, digest, folder = "", "", Path.cwd()
     if options.source:
-        found = replace(found, source=Side(options.source, found.source.lock))
+        found = replace(found, source=Side(options.source, found.source.lock, found.source.names))
     if options.target:
         found = replace(found, target=Side(options.target, found.target.lock))
     return found, name, digest, folder

@@ -30,11 +30,20 @@ class Bound(Struct, frozen=True, order=True):
     where: Where
 
 
-def tokens(census: Census, context: str = "") -> Mapping[str, str]:
-    """Return the words that mean a thing of this one cluster, and what they mean.
+def called(context: str) -> tuple[str, bool]:
+    """Return the cluster's name in a context's (EKS, GKE, kubeadm, `local:NAME`), and whether it means nothing else.
 
-    context: the cluster's name, as people call it; only one that is no common word counts.
+    EKS has arn:aws:eks:…:cluster/NAME, GKE gke_PROJECT_ZONE_NAME, kubeadm USER@NAME.
     """
+    name = re.split(r"[/@:]", context)[-1]
+    if name.startswith("gke_"):
+        name = name.split("_", 3)[-1]
+    return name, "-" in name or "." in name
+
+
+def tokens(census: Census, names: Iterable[str] = ()) -> Mapping[str, str]:
+    """Return the words that mean a thing of this one cluster, and what they mean. names: what the cluster is called."""
+    own = {name: "the name of the cluster" for name in names if name}
     found = {
         **{word: f"the cluster IP of {_name(s)}" for s in census.of("Service") for word in _cluster_ips(s)},
         **{
@@ -53,9 +62,7 @@ def tokens(census: Census, context: str = "") -> Mapping[str, str]:
         census.issuer: _ISSUER,
         census.issuer.removeprefix("https://"): _ISSUER,
     }
-    if "-" in context or "." in context:
-        found[context] = "the name of the cluster"
-    return {word: what for word, what in found.items() if len(word) >= _SHORTEST and not _COMMON.match(word)}
+    return {word: what for word, what in found.items() if len(word) >= _SHORTEST and not _COMMON.match(word)} | own
 
 
 def _cluster_ips(service: Body) -> list[str]:
@@ -80,21 +87,49 @@ def bound(resources: Iterable[Resource], words: Mapping[str, str]) -> tuple[Boun
 
 
 def unplaced(resources: Iterable[Resource], nodes: Iterable[Body]) -> Iterator[tuple[Resource, Path, str]]:
-    """Yield pod templates that ask for node labels which no node has: the object, the field, and the labels."""
+    """Yield pod templates that ask for node labels which no node has: the object, the field, and the labels.
+
+    Each term of a required affinity is one way to be placed; labels are all that is looked at.
+    """
     labels = [mapping(node, "metadata", "labels") for node in nodes]
-    if not labels:
-        return
     for resource in resources:
-        for path, selector in _selectors(resource.body, ()):
-            if not any(all(have.get(key) == value for key, value in selector.items()) for have in labels):
-                yield resource, path, ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        for path, terms in _selectors(resource.body, ()):
+            if not any(all(_fits(row, have) for row in term) for term in terms for have in labels):
+                yield resource, path, " or ".join(", ".join(map(_said, term)) for term in terms)
 
 
-def _selectors(value: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _fits(row: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    have, values = labels.get(str(row.get("key"))), items(dict(row), "values")
+    number, limit = (int(str(v)) if str(v).isdigit() else None for v in (have, values[0] if values else None))
+    known = number is not None and limit is not None
+    # What is not known here the API server judges.
+    return {
+        "In": have in values,
+        "NotIn": have not in values,
+        "Exists": have is not None,
+        "DoesNotExist": have is None,
+        "Gt": known and (number or 0) > (limit or 0),
+        "Lt": known and (number or 0) < (limit or 0),
+    }.get(str(row.get("operator")), True)
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    values, how = "|".join(map(str, items(dict(row), "values"))), row.get("operator")
+    return f"{row.get('key')}={values}" if how == "In" else f"{row.get('key')} {how} {values}".rstrip()
+
+
+def _selectors(value: Any, path: Path) -> Iterator[tuple[Path, list[list[dict[str, Any]]]]]:
+    """Yield what pods ask of nodes: the field, and the ways in which it can be met, each of all its requirements."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "nodeSelector" and isinstance(inner, dict) and "containers" in value and inner:
-                yield (*path, key), inner
+                asked = [{"key": k, "operator": "In", "values": [v]} for k, v in sorted(inner.items())]
+                yield (*path, key), [asked]
+            elif key == "affinity" and "containers" in value:
+                field = ("nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+                terms = [items(term, "matchExpressions") for term in items(inner, *field)]
+                if terms:
+                    yield (*path, key, *field), terms
             else:
                 yield from _selectors(inner, (*path, key))
     elif isinstance(value, list):

@@ -24,10 +24,14 @@ class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Side(_Strict, frozen=True):
-    """A cluster of the move: a target as `--to` takes it, and its lock (`dr lock` prints it)."""
+    """A cluster of the move: a target as `--to` takes it, and its lock (`dr lock` prints it).
+
+    `names`: what else it is called, so that git is searched for that; of `from` only.
+    """
 
     context: str = ""
     lock: Annotated[str, Meta(min_length=1)] = ""
+    names: tuple[str, ...] = ()
 
 
 class Postgres(_Strict, frozen=True, rename={"source": "from", "target": "to"}):

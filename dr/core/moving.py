@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from msgspec import Struct
-
-from dr.core.body import get, items, mapping, text
-from dr.core.bound import bound, tokens, unplaced
+from dr.core.body import get, items, text
 from dr.core.byhand import keeps
 from dr.core.census import Census
 from dr.core.forklift import Forklift, named
 from dr.core.hidden import Hidden, hidden
-from dr.core.model import Body, Level, Ref, Resource
-from dr.core.parity import quantity
+from dr.core.model import Level, Ref, Resource
+from dr.core.moving_identity import identity
+from dr.core.moving_keys import SEALING, keys
+from dr.core.moving_room import room
+from dr.core.moving_row import Row
 
 LIVE_ONLY = "live-only"
-_SEALING = "sealedsecrets.bitnami.com/sealed-secrets-key"
-_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _RELEASES = {
     "helm.toolkit.fluxcd.io/HelmRelease": (("spec", "releaseName"), ("spec", "targetNamespace")),
     "helm.fluxcd.io/HelmRelease": (("spec", "releaseName"), ("spec", "targetNamespace")),
@@ -33,16 +31,6 @@ _REMEDY = {
     "unknown": "find out who writes it; put it into git, or name it under `left_behind`",
 }
 _BEHIND = 0.5  # of the commit's objects must be on the old cluster, or it is not the one
-
-
-class Row(Struct, frozen=True, order=True):
-    """A finding: the check, how bad, about what, why, and what to do."""
-
-    check: str
-    level: Level
-    subject: str
-    cause: str
-    remedy: str = ""
 
 
 def releases(resources: Iterable[Resource]) -> frozenset[tuple[str, str]]:
@@ -83,9 +71,9 @@ def findings(
         *_whole(old, new, git, begun=begun),
         *_alone(alone, move.left_behind),
         *_data(old, move, git),
-        *_keys(old, new),
-        *_identity(old, new, move, resources),
-        *_room(old, new, resources),
+        *keys(old, new, move, resources),
+        *identity(old, new, move, resources),
+        *room(old, new, resources),
     ]
     order = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
     return tuple(sorted(set(rows), key=lambda row: (order[row.level], row)))
@@ -109,7 +97,10 @@ def _whole(old: Census, new: Census, git: Sequence[Ref], *, begun: bool) -> Iter
     else:
         yield Row("swapped", Level.INFO, "from", f"holds {held} of the commit's {len(git)} objects")
     if not begun:
-        own = [one for one in hidden(new.live, ()) if one.lost and one.ref.kind != "Namespace"]
+        brought = {one.ref for one in old.live if SEALING in one.marks}  # it must be there before the platform
+        own = [
+            one for one in hidden(new.live, ()) if one.lost and one.ref.kind != "Namespace" and one.ref not in brought
+        ]
         if own:
             few = ", ".join(str(one.ref) for one in own[:5])
             yield Row("empty", Level.ERROR, "to", f"is not empty: {len(own)} objects, {few}", "give a fresh cluster")
@@ -177,94 +168,3 @@ def _data(old: Census, move: Forklift, git: Iterable[Ref]) -> Iterator[Row]:
         if not own and text(body, "status", "phase") == "Bound":
             size = text(body, "status", "capacity", "storage")
             yield row(Ref("v1", "PersistentVolumeClaim", namespace, name), f"holds a volume of {size or '?'}")
-
-
-def _keys(old: Census, new: Census) -> Iterator[Row]:
-    have = any(_SEALING in one.marks for one in new.live if one.ref.kind == "Secret")
-    for one in old.live:
-        if one.ref.kind == "Secret" and _SEALING in one.marks:
-            if have:
-                yield Row("keys", Level.INFO, str(one.ref), "a sealing key is on `to` too")
-            else:
-                yield Row(
-                    "keys",
-                    Level.ERROR,
-                    str(one.ref),
-                    "is a sealing key that only `from` has: sealed secrets cannot be opened on `to`",
-                    "copy it first, from its backup; then restart the controller there",
-                )
-    if old.issuer and new.issuer and old.issuer != new.issuer:
-        cause = f"`to` signs tokens as {new.issuer}, `from` as {old.issuer}"
-        remedy = "add the new issuer to everything that trusts the old one (cloud roles, vaults) before the cutover"
-        yield Row("keys", Level.WARNING, "service accounts", cause, remedy)
-
-
-def _identity(old: Census, new: Census, move: Forklift, resources: Sequence[Resource]) -> Iterator[Row]:
-    words = tokens(old, move.source.context.rpartition(":")[2])
-    for one in bound(resources, words):
-        remedy = f"{one.where}: give it another value for `to` (`overrides`), or take it out"
-        yield Row("identity", Level.WARNING, str(one.ref), f"{one.path} holds {one.what}", remedy)
-    for resource, path, labels in unplaced(resources, new.of("Node")):
-        remedy = f"{resource.where}: label a node of `to`, or change the selector"
-        cause = f"{'.'.join(map(str, path))} asks for a node with {labels}, and `to` has none"
-        yield Row("identity", Level.ERROR, str(resource.ref), cause, remedy)
-    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-        for resource in resources:
-            bundles = [get(hook, "clientConfig", "caBundle") for hook in items(resource.body, "webhooks")]
-            if resource.ref.kind == kind and any(bundles):
-                cause = "holds a CA bundle: it must be the one that signs the webhook's certificate on `to`"
-                yield Row(
-                    "identity", Level.WARNING, str(resource.ref), cause, "let cert-manager or its operator fill it"
-                )
-
-
-def _room(old: Census, new: Census, resources: Sequence[Resource]) -> Iterator[Row]:
-    classes = {text(body, "metadata", "name"): body for body in new.of("StorageClass")}
-    ours = {r.ref.name for r in resources if r.ref.kind == "StorageClass"}
-    default = any(_is_default(body) for body in (*classes.values(), *(r.body for r in resources)))
-    for resource in resources:
-        if resource.ref.kind != "PersistentVolumeClaim":
-            continue
-        name = get(resource.body, "spec", "storageClassName")
-        if name and name not in classes and name not in ours:
-            yield Row("classes", Level.ERROR, str(resource.ref), f"wants StorageClass {name}, which `to` lacks",
-                      "make it there, or put it into git")  # fmt: skip
-        elif name is None and not default:
-            yield Row("classes", Level.ERROR, str(resource.ref), "wants the default StorageClass, and `to` has none",
-                      "mark one as the default")  # fmt: skip
-    wanted, there = _requests(resources), _allocatable(new.of("Node"))
-    for what in sorted(wanted):
-        if there and wanted[what] > there.get(what, 0.0):
-            have = there.get(what, 0.0)
-            cause = f"the commit's workloads ask for {wanted[what]:g} of {what}, and its nodes have {have:g}"
-            yield Row("room", Level.ERROR, "to", cause, "add nodes first, or let its autoscaler do so and wait")
-    limits = {text(body, "metadata", "namespace") for body in old.of("ResourceQuota")}
-    if limits and not any(r.ref.kind == "ResourceQuota" for r in resources):
-        cause = f"`from` has quotas in {', '.join(sorted(limits))}, git has none"
-        yield Row("room", Level.INFO, "quotas", cause, "put them into git if they are meant")
-
-
-def _is_default(body: Body) -> bool:
-    return text(body, "kind") == "StorageClass" and mapping(body, "metadata", "annotations").get(_DEFAULT) == "true"
-
-
-def _requests(resources: Iterable[Resource]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for resource in resources:
-        if resource.ref.kind not in ("Deployment", "StatefulSet"):
-            continue
-        count = get(resource.body, "spec", "replicas")
-        pods = count if isinstance(count, int) else 1
-        for container in items(resource.body, "spec", "template", "spec", "containers"):
-            for what in ("cpu", "memory"):
-                value = get(container, "resources", "requests", what)
-                total[what] = total.get(what, 0.0) + pods * (quantity(value) if value is not None else 0.0)
-    return {what: value for what, value in total.items() if value}
-
-
-def _allocatable(nodes: Iterable[Body]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for node in nodes:
-        for what, value in mapping(node, "status", "allocatable").items():
-            total[what] = total.get(what, 0.0) + quantity(value)
-    return total

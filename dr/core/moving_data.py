@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dr.core.forklift import Forklift, named
 from dr.core.hidden import Live
 from dr.core.model import Level, Ref
-from dr.core.moving import Row
+from dr.core.moving_row import Row
 
 _FOLLOWS_NOT = "nothing follows a snapshot or a backup: what is written after it stays behind"
 _REMEDY = "mount it read-only, or stop what writes to it until the move is over; then say `read_only: true`"

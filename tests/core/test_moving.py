@@ -167,7 +167,7 @@ def test_what_is_bound_to_the_old_cluster_is_found_with_its_line() -> None:
         spec={"clusterIPs": ["10.0.0.9"]},
     )
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-7", "labels": {"disk": "fast"}}}
-    words = tokens(census(balancer, node), "old-cluster")
+    words = tokens(census(balancer, node), ["old-cluster"])
     deployed = of_git(
         body(
             "Deployment", "web", version="apps/v1",
