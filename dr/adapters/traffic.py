@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +91,9 @@ class Hooks:
             value = filled(template, {**words, "on": "true" if share != "0" else "false"})
             metadata = {"name": ref.name, "namespace": ref.namespace, "annotations": {hook.key: value}}
             body: Body = {"apiVersion": hook.api_version, "kind": ref.kind, "metadata": metadata}
-            stored, _ = await self._clusters[side].apply(body, manager="dr-forklift")
+            # One manager for each key: what one hook applies must not take away what another has.
+            manager = f"dr-forklift-{sha256(hook.key.encode()).hexdigest()[:8]}"
+            stored, _ = await self._clusters[side].apply(body, manager=manager)
             if mapping(stored, "metadata", "annotations").get(hook.key) != value:
                 raise ToolError(f"{ref} on `{side}` does not keep {hook.key}", "something else writes it: stop that")
 
