@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from dr.core.byhand import Block, Task, quoted
-from dr.core.forklift import Data, Forklift, Traffic
+from dr.core.forklift import Data, Forklift, Traffic, Volume
 from dr.core.plan import Plan
 
 _COLUMNS = (
     "--show-managed-fields -o custom-columns="
     "KIND:.kind,NS:.metadata.namespace,NAME:.metadata.name,BY:.metadata.managedFields[*].manager"
+)
+_CLAIM, _BOUND, _HANDLE = (
+    "persistentVolumeClaimName",
+    "{.status.boundVolumeSnapshotContentName}",
+    "{.status.snapshotHandle}",
 )
 _STOPPED = ("Deployment", "StatefulSet")
 
@@ -60,13 +67,13 @@ def _data(move: Forklift) -> tuple[Task, ...]:
                 f"It belongs to {data.of}: what reads it must not start on the new cluster before it is there.",
                 "Count rows on both sides before and after, and write both down.",
             ),
-            _moving(data),
+            _moving(data, move),
         )
         for data in move.data
     )
 
 
-def _moving(data: Data) -> tuple[Block, ...]:
+def _moving(data: Data, move: Forklift) -> tuple[Block, ...]:
     if data.postgres:
         urls = f'"${data.postgres.source}"', f'"${data.postgres.target}"'
         dump = f"pg_dump -Fc -d {urls[0]} | pg_restore --clean --if-exists --no-owner -1 -d {urls[1]}"
@@ -79,7 +86,53 @@ def _moving(data: Data) -> tuple[Block, ...]:
         backup = f"velero backup create dr-{data.name} --include-namespaces {spaces} --wait"
         restore = f"velero restore create --from-backup dr-{data.name} --wait"
         return (Block("On the old cluster, then on the new one:", (backup, restore)),)
+    if data.volume:
+        return _snapshot(data.name, data.volume, move)
     return ()
+
+
+def _snapshot(data: str, volume: Volume, move: Forklift) -> tuple[Block, ...]:
+    """Return how a volume is taken over: a snapshot, its handle, and a snapshot of that handle on the new cluster."""
+    old, new = (quoted(side.context or name) for side, name in ((move.source, "OLD"), (move.target, "NEW")))
+    home, _, claim = volume.claim.partition("/")
+    name, api = f"dr-{data}", "snapshot.storage.k8s.io/v1"
+    kind, content = {"apiVersion": api, "kind": "VolumeSnapshot"}, {"apiVersion": api, "kind": "VolumeSnapshotContent"}
+    place, of = {"name": name, "namespace": home}, volume.snapshot_class
+    taken = {**kind, "metadata": place, "spec": {"volumeSnapshotClassName": of, "source": {_CLAIM: claim}}}
+    bound = f"$(kubectl --context {old} -n {quoted(home)} get volumesnapshot {quoted(name)} -o 'jsonpath={_BOUND}')"
+    handed = {
+        "driver": volume.driver,
+        "deletionPolicy": "Retain",
+        "volumeSnapshotClassName": of,
+        "source": {"snapshotHandle": "HANDLE"},
+        "volumeSnapshotRef": place,
+    }
+    given = {**kind, "metadata": place, "spec": {"source": {"volumeSnapshotContentName": name}}}
+    ready = f"--for=jsonpath='{{.status.readyToUse}}'=true volumesnapshot/{quoted(name)} --timeout=1h"
+    whole = f"echo {quoted(_json({**content, 'metadata': {'name': name}, 'spec': handed}))}"
+    source = _json({"apiGroup": api.partition("/")[0], "kind": "VolumeSnapshot", "name": name})
+    return (
+        Block(
+            "Once nothing writes to it any more, on the old cluster:",
+            (
+                f"echo {quoted(_json(taken))} | kubectl --context {old} apply -f -",
+                f"kubectl --context {old} -n {quoted(home)} wait {ready}",
+                f"HANDLE=$(kubectl --context {old} get volumesnapshotcontent {bound} -o 'jsonpath={_HANDLE}')",
+            ),
+        ),
+        Block(
+            f"On the new one; then apply the claim {volume.claim}, with spec.dataSource: {source}",
+            (
+                f'{whole} | sed "s|HANDLE|$HANDLE|" | kubectl --context {new} apply -f -',
+                f"echo {quoted(_json(given))} | kubectl --context {new} apply -f -",
+                f"kubectl --context {new} -n {quoted(home)} wait {ready}",
+            ),
+        ),
+    )
+
+
+def _json(body: object) -> str:
+    return msgspec.json.encode(body).decode()
 
 
 def _cutover(move: Forklift) -> tuple[Task, ...]:
