@@ -1,7 +1,8 @@
 """How long preflight and parity of two clusters take against listing both, and in how much memory.
 
 Both clusters hold the same objects (2,000 apps of five, their Deployments with no pods). The peer lists every kind of
-both with the same client and keeps nothing. `python -m bench.forklift --objects 10000`.
+both with the same client and keeps nothing. Exits with 1 when either takes more than 1.3 times as long, or more than
+500 MB are used. `python -m bench.forklift --objects 10000`.
 """
 
 from __future__ import annotations
@@ -18,20 +19,31 @@ from pathlib import Path
 from bench.restore import Body, app, namespace
 from dr.adapters import cache
 from dr.adapters.kube import Kube, Survey
+from dr.adapters.store import SystemClock
 from dr.core.census import UNCOUNTED
-from dr.core.events import PlannedStep
+from dr.core.events import Event, PlannedStep
 from dr.core.forklift import Forklift, Side
 from dr.core.gameday import RepoSource
 from dr.core.hidden import hidden
-from dr.core.model import Ref, Resource, Where
+from dr.core.model import Graph, Node, Origin, Ref, Resource, Where
 from dr.core.moving import findings
 from dr.core.work import Assignment, Work
 from dr.engine.moving import census, parity
 from dr.engine.ports import Api
+from dr.engine.preflight import preflight as checked
+from dr.engine.recorder import Recorder
 from dr.local import cluster
 from dr.local.binaries import programs
 
 HOMES, AT_ONCE = 10, 24
+MOST_TIME, MOST_MEMORY = 1.3, 500  # of the time of listing both; MB
+
+
+class Nowhere:
+    """A log that keeps nothing."""
+
+    def append(self, event: Event) -> None:
+        """Take an event."""
 
 
 def platform(count: int) -> list[Body]:
@@ -90,6 +102,8 @@ async def measure(count: int, trials: int) -> None:
     refs = [Ref(b["apiVersion"], b["kind"], b["metadata"].get("namespace", ""), b["metadata"]["name"]) for b in bodies]
     assignment = Assignment(tuple(PlannedStep(ref) for ref in refs), tuple(Work(b, "dr") for b in bodies))
     resources = [Resource(ref, Where("apps.yaml", 1), body) for ref, body in zip(refs, bodies, strict=True)]
+    nodes = tuple(Node(ref, Origin.GIT, where=Where("apps.yaml", 1)) for ref in refs)
+    graph = Graph((), (), nodes, (), (), frozenset(), (), ())
     move = Forklift("bench", (RepoSource("repo"),), Side("old"), Side("new"))
     found = programs(cache.folder(), "", lambda _: None)
     with tempfile.TemporaryDirectory() as folder:
@@ -105,6 +119,7 @@ async def measure(count: int, trials: int) -> None:
                 async def preflight() -> None:
                     before, after = await asyncio.gather(*map(census, sides))
                     findings(before, after, move, resources, refs, hidden(before.live, refs), begun=True)
+                    await checked(new, assignment, graph, Recorder(Nowhere(), SystemClock()))
 
                 async def twins() -> None:
                     compared, differences = await parity(*sides, assignment)
@@ -114,11 +129,18 @@ async def measure(count: int, trials: int) -> None:
                 base, busy = await timed(peer, trials)
                 print(f"{count:,} objects on each cluster, median of {trials}, 2 clusters at once")
                 print(f"  listing both      {base:6.2f} s  (processor {busy:.2f} s)")
+                over = []
                 for name, work in (("preflight", preflight), ("parity", twins)):
                     took, busy = await timed(work, trials)
                     print(f"  {name:<17} {took:6.2f} s  (processor {busy:.2f} s)  {took / base:.2f} of listing")
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(f"  peak memory       {peak:6.0f} MiB")
+                    if took > MOST_TIME * base:
+                        over.append(f"{name} took {took / base:.2f} of listing, and {MOST_TIME} is the most")
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+                print(f"  peak memory       {peak:6.0f} MB")
+                if peak > MOST_MEMORY:
+                    over.append(f"{peak:.0f} MB, and {MOST_MEMORY} are the most")
+                if over:
+                    raise SystemExit("; ".join(over))
         finally:
             for one in made:
                 one.down()
