@@ -122,6 +122,7 @@ class World:
         self.clusters: dict[str, cluster.Cluster] = {}
         self.databases: dict[str, Postgres] = {}
         self.broken = {side: folder / f"broken-{side}" for side in ("from", "to")}
+        self.apps: dict[str, subprocess.Popen[str]] = {}
         self.door = self.control = 0
 
     @property
@@ -276,6 +277,7 @@ def world(folder: Path) -> Iterator[World]:
                 made.databases[side].url("shop"), str(made.broken[side]),
             ]  # fmt: skip
             app = stack.enter_context(program(argv))
+            made.apps[side] = app
             ports[side] = int(_line(app))
         argv = [sys.executable, "-m", "dr.local.door"]
         for side in ("from", "to"):

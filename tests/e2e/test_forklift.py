@@ -101,6 +101,23 @@ def test_users_are_back_on_the_old_cluster_at_once_when_the_new_one_fails(moving
     assert moving.dr("forklift", str(file), "--yes").returncode == 0, "it can be tried again"
 
 
+def test_users_are_back_when_what_serves_them_on_the_new_cluster_is_gone(moving: World) -> None:
+    file = moving.write(cutover={**_cutover(moving), "hold": 4})
+    with User(moving.door) as user:
+        process = moving.start("forklift", str(file), "--yes")
+        until(lambda: any(isinstance(e, Steered) and e.weight == 50 for e in told(moving)))
+        moving.apps["to"].kill()
+        output, _ = process.communicate(timeout=120)
+        time.sleep(0.5)
+    assert process.returncode == 1, output
+    found = measured(moving)
+    assert found.verdict == "returned"
+    assert found.downtime is not None
+    assert found.downtime < 5.0, output
+    assert found.lost == 0
+    kept(user, moving.rows("from"))
+
+
 def _cutover(found: World) -> dict[str, Any]:
     cutover: dict[str, Any] = yaml.safe_load(found.write().read_text())["cutover"]
     return cutover
