@@ -52,7 +52,7 @@ def test_a_hook_is_not_tested_until_it_happens_to_fit() -> None:
 
 
 def test_traffic_that_takes_a_while_to_arrive_is_waited_for() -> None:
-    found = seen(Crowd(lambda _, at: "to" if at > 0.3 else "from"), 100)
+    found = seen(Crowd(lambda _, at: "to" if at > 0.5 else "from"), 100, within=8)
     assert (found.cause, found.samples, found.share) == ("", 60, 100.0)
 
 
