@@ -67,7 +67,7 @@ class Audience:
         if self._prober and any(probe.canary for probe in self._move.steady_state.probes):
             counted = await self._prober.counted()
             for probe, number in sorted(counted.numbers.items()):
-                self._recorder.emit(Survived(self._recorder.at, probe, number, counted.there.get(probe)))
+                self._recorder.emit(Survived(self._recorder.at, probe, number, *counted.there[probe]))
 
     async def during(self, work: Awaitable[object]) -> str:
         """Do something for as long as users are served; return "" once it is done, or why they are not served."""

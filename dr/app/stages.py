@@ -58,7 +58,7 @@ class Stages:
         self._recorder = recorder
         self._events = events
         self._shown = shown
-        self._freight = Freight(ready.move.data, clusters.sides, recorder, ready.folder, self._run)
+        self._freight = Freight(ready.move.data, clusters.sides, recorder, ready.folder, self._began.run)
         self._audience = Audience(ready.move, ready.new, recorder, events)
         self.alone: tuple[Hidden, ...] = ()
         self._work: dict[str, Callable[[], Awaitable[str]]] = {
@@ -200,7 +200,7 @@ class Stages:
         hooks = Hooks(self._clusters.sides, os.environ, self._ready.folder)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
-                kept(self._clusters.new, self._holder, self._recorder.clock, FORKLIFT, self._waits)
+                kept(self._clusters.new, self._began.holder, self._recorder.clock, FORKLIFT, self._waits)
             )
             looking = await stack.enter_async_context(Looking(cutover.seen)) if cutover.seen else None
             following = Cutover(
@@ -212,8 +212,8 @@ class Stages:
         return cause
 
     @property
-    def _holder(self) -> str:
-        return next(event.holder for event in self._events if isinstance(event, Began))
+    def _began(self) -> Began:
+        return next(event for event in self._events if isinstance(event, Began))
 
     def _waits(self, what: str) -> None:
         self._recorder.emit(Checked(self._recorder.at, HOLD, Level.INFO, self._clusters.will.context, what))

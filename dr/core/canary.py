@@ -34,15 +34,20 @@ def known(events: Iterable[AnyEvent], tidied: Collection[int] = ()) -> dict[int,
     return found
 
 
-def gone(writes: Sequence[Probed], there: int) -> tuple[tuple[int, ...], float | None]:
+def gone(writes: Sequence[Probed], there: int, newest_then: int | None = None) -> tuple[tuple[int, ...], float | None]:
     """Return the acknowledged numbers that are gone, and how old the data was when it was seen again, in seconds.
 
-    writes: of one canary, acknowledged, in order. there: the number that was found in the end, 0 for none. The age is
+    writes: of one canary, acknowledged, in order. there: the number that was found in the end, 0 for none; newest_then:
+    the newest that was acknowledged by then, None for all. What is written later says itself what it found. The age is
     the longest, 0.0 where nothing is gone, None where nothing older was left. What is found again counts as kept.
     """
     spans: list[tuple[int, int]] = []  # (what was left, what had been written)
     newest = 0
-    for found, number in (*((w.found, w.number or 0) for w in writes), (there, 0)):
+    last = max((w.number or 0 for w in writes), default=0) if newest_then is None else newest_then
+    early = [w for w in writes if (w.number or 0) <= last]
+    reads = [(w.found, w.number or 0) for w in early]
+    later = [(w.found, w.number or 0) for w in writes[len(early) :]]
+    for found, number in (*reads, (there, last if later else 0), *later):
         before = newest if found is None else found
         # A number from before a loss is of the store that was lost: all of that up to it is back.
         spans = [(max(left, before) if before <= had else left, had) for left, had in spans]
@@ -70,6 +75,8 @@ def lost_on_the_way(probe: PlannedProbe, samples: Sequence[Probed], counted: Sur
     newest = max((s.number or 0 for s in writes), default=0)
     if counted is None:
         return Loss(probe, newest, None, None, None, fault.at - fault.began, counted=False)
-    there = counted.number if counted.there is None else counted.there
-    lost, age = gone(writes, there or 0)
+    there, then = counted.there, counted.acknowledged
+    if there is None or then is None:  # what was written afterwards was not there to be found
+        there, then = counted.number, max((s.number or 0 for s in writes if s.at <= counted.at), default=0)
+    lost, age = gone(writes, there or 0, then)
     return Loss(probe, newest, counted.number, len(lost), age, fault.at - fault.began)

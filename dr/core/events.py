@@ -280,12 +280,14 @@ class Probed(Event, frozen=True):
 class Survived(Event, frozen=True):
     """The newest number of a canary that is still there after the recovery; None when none is.
 
-    `there`: the number that is there now (0: none), whatever was written after a loss.
+    `there`: the number that is there now (0: none), whatever was written after a loss; `acknowledged`: the newest that
+    was acknowledged when it was read.
     """
 
     probe: int
     number: int | None
     there: int | None = None
+    acknowledged: int | None = None
 
 
 class Activity(Event, frozen=True):

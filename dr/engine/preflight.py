@@ -154,7 +154,7 @@ async def _prerequisites(cluster: Cluster, graph: Graph) -> list[_Row]:
         if there is None:
             return None
         level, cause = (Level.INFO, "is there") if there else (Level.ERROR, "is neither in git nor in the cluster")
-        if there and node.ref.kind == "SealingKey":
+        if there and ref.kind == "SealingKey":
             cause = "one is there: whether it opens what this repo has sealed, only its controller can tell"
         remedy = "" if there else "supply it first: dr plan names who needs it"
         return "prerequisite", level, str(ref), cause, remedy

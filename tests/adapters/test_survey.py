@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from dr.adapters.kube import Kube, Survey
-from dr.adapters.kube.client import _refused
+from dr.adapters.kube.answers import refused
 from dr.core.errors import ApiError
 from dr.engine.ports import Api
 
@@ -26,7 +26,7 @@ class Forgetful:
         token = query.get("continue", "")
         if token not in pages:
             body = {"message": "too old", "reason": "Expired", "code": 410, "metadata": self._rest}
-            raise _refused(410, json.dumps(body).encode(), "")
+            raise refused(410, json.dumps(body).encode(), "")
         number, rest = pages[token]
         items = [{"metadata": {"name": f"c{number}"}}]
         return 200, json.dumps({"items": items, "metadata": {"continue": rest}}).encode(), "application/json"

@@ -59,7 +59,7 @@ def test_exactly_what_is_gone_is_counted_however_often_data_is_lost_and_comes_ba
     assert set(store.told) == set(store.real)
 
 
-def moved(*events: AnyEvent) -> tuple[int, float | None, bool]:
+def moved(*events: AnyEvent) -> tuple[int | None, float | None, bool]:
     plan = Announced(
         0.0,
         title="t",
@@ -83,17 +83,25 @@ def writes(first: int, last: int, found: int | None = None) -> list[Probed]:
 
 def test_a_switch_that_loses_writes_is_no_kept_promise_though_traffic_began_to_move_before() -> None:
     begun = Injected(10.5, "users are moved", 10.4)
-    assert moved(*writes(1, 30), begun, Survived(40, 0, 12, 12)) == (18, 18.0, False)
+    assert moved(*writes(1, 30), begun, Survived(40, 0, 12, 12, 30)) == (18, 18.0, False)
     assert moved(*writes(1, 30), begun, Survived(40, 0, 12)) == (18, 18.0, False)
-    assert moved(*writes(1, 30), begun, *writes(31, 45, 12), Survived(50, 0, 12, 45)) == (18, 18.0, False)
-    assert moved(*writes(1, 30), begun, *writes(31, 45), Survived(50, 0, 45, 45)) == (0, 0.0, True)
-    assert moved(*writes(1, 30), begun, Survived(40, 0, None, 0)) == (30, None, False)
+    assert moved(*writes(1, 30), begun, *writes(31, 45, 12), Survived(50, 0, 12, 45, 45)) == (18, 18.0, False)
+    assert moved(*writes(1, 30), begun, *writes(31, 45), Survived(50, 0, 45, 45, 45)) == (0, 0.0, True)
+    assert moved(*writes(1, 30), begun, Survived(40, 0, None, 0, 30)) == (30, None, False)
+
+
+def test_what_was_written_after_the_last_look_is_not_lost() -> None:
+    begun = Injected(10.5, "users are moved", 10.4)
+    assert moved(*writes(1, 30), begun, Survived(30.5, 0, 30, 30, 30), *writes(31, 45)) == (0, 0.0, True)
+    assert moved(*writes(1, 31), begun, Survived(31.5, 0, 30, 30, 30)) == (0, 0.0, True), "one was on its way"
+    assert moved(*writes(1, 30), begun, Survived(30.5, 0, 30), *writes(31, 45)) == (0, 0.0, True)
+    assert moved(*writes(1, 30), begun, Survived(30.5, 0, 12, 12, 30), *writes(31, 45, 12))[0] == 18
 
 
 def test_what_is_back_with_the_old_cluster_was_not_lost_and_what_was_written_meanwhile_is() -> None:
     begun = Injected(10.5, "users are moved", 10.4)
     back = (*writes(31, 40, 12), *writes(41, 45, 30))
-    assert moved(*writes(1, 30), begun, *back, Survived(50, 0, 30, 45))[0] == 10
+    assert moved(*writes(1, 30), begun, *back, Survived(50, 0, 30, 45, 45))[0] == 10
 
 
 def test_a_canary_that_goes_on_knows_what_it_wrote_unless_that_was_taken_away() -> None:

@@ -53,7 +53,7 @@ class Rounds:
 
     async def _count(self) -> Counted:
         numbers: dict[int, int | None] = {}
-        there: dict[int, int] = {}
+        there: dict[int, tuple[int, int | None]] = {}
         for index, canary in self._canaries.items():
             # Whatever is wrong with one canary, the others have something to say.
             with suppress(Exception):

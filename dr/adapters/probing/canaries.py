@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from dr.adapters.probing.questions import Asker, Refused
@@ -31,7 +32,7 @@ class CanaryWatch:
     """One canary: reads before each write, so that data of an earlier time, or none, is seen before it is hidden.
 
     `found`: what the last acknowledged write found (0: nothing), where that was not what the one before had written.
-    `there`: what was read last, 0 for nothing.
+    `there`: what was read when it was last asked what survived, 0 for nothing, and what was acknowledged then.
     """
 
     def __init__(self, canary: Canary, asker: Asker, before: Kept = Kept()) -> None:  # noqa: B008 - frozen
@@ -40,25 +41,29 @@ class CanaryWatch:
         self._tried = before.used
         self._kept = self._acknowledged = before.number
         self.found: int | None = None
-        self.there = 0
+        self.there: tuple[int, int | None] = (0, None)
+        self._one = asyncio.Lock()  # what is read while a write is acknowledged would look older than that
         self._newest = 0
         self._fallen: tuple[int | None] | None = None
 
     async def write(self) -> int:
         """Write the next number and return it; raises Refused when it is not acknowledged."""
-        found, version = await self._look()
-        self._tried = max(self._tried, found or 0) + 1
-        number = self._tried
-        await self._place.write(number, version)
-        same = self._acknowledged in (None, found or 0)
-        self.found = None if same else found or 0
-        self._kept = self._acknowledged = number
-        return number
+        async with self._one:
+            found, version = await self._look()
+            self._tried = max(self._tried, found or 0) + 1
+            number = self._tried
+            await self._place.write(number, version)
+            same = self._acknowledged in (None, found or 0)
+            self.found = None if same else found or 0
+            self._kept = self._acknowledged = number
+            return number
 
     async def survived(self) -> int | None:
         """Return the newest number that survived, None when none did; raises Refused when it cannot be read."""
-        found, _ = await self._look()
-        return self._fallen[0] if self._fallen else found
+        async with self._one:
+            found, _ = await self._look()
+            self.there = found or 0, self._acknowledged
+            return self._fallen[0] if self._fallen else found
 
     async def take_away(self) -> None:
         """Take away what the canary has put into the cluster."""
@@ -66,7 +71,6 @@ class CanaryWatch:
 
     async def _look(self) -> tuple[int | None, str]:
         found, version = await self._place.read()
-        self.there = found or 0
         if self._kept is not None and (found is None or found < self._kept):
             # Data can be lost twice, or come back after it was gone. What was only written after the first loss, and
             # is lost too, says nothing of what was there before.

@@ -53,11 +53,11 @@ class Sample(Word, frozen=True):
 class Counted(Word, frozen=True):
     """What survived of each canary, by the probe's index; one that cannot be read is left out.
 
-    `there`: the numbers that are there now, 0 for none.
+    `there`: the numbers that are there now, 0 for none, and the newest that was acknowledged then.
     """
 
     numbers: dict[int, int | None]
-    there: dict[int, int] = {}
+    there: dict[int, tuple[int, int | None]] = {}
 
 
 class Moved(Word, frozen=True):
