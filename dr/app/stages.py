@@ -147,7 +147,7 @@ class Stages:
 
     async def _bootstrap(self) -> str:
         ready, clusters = self._ready, self._clusters
-        began = next(event for event in self._events if isinstance(event, Began))
+        began = self._began
         gates = self._freight.gates(step.ref for step in ready.assignment.steps)
         applied = carried_over(self._events, clusters.will, ready.assignment.digest)
         done = await run(
