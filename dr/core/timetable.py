@@ -103,7 +103,7 @@ def closed(schedule: Schedule, wall: datetime) -> str:
     for freeze in schedule.freeze:
         if date.fromisoformat(freeze.since) <= day <= date.fromisoformat(freeze.until):
             return f"frozen until {freeze.until}: {freeze.reason}"
-    if day.isoformat() in schedule.holidays:
+    if day in map(date.fromisoformat, schedule.holidays):
         return "a holiday"
     hours = schedule.business_hours
     if hours is None:
@@ -191,9 +191,9 @@ def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, st
             for i, day in enumerate(schedule.holidays)
         ),
         (
-            hours and (not _ordered([hours.since, hours.until], time.fromisoformat) or hours.since == hours.until),
+            hours and (not _ordered([hours.since, hours.until], _wall) or _wall(hours.since) == _wall(hours.until)),
             ("business_hours",),
-            "`from` and `to` are times (09:00), in order",
+            "`from` and `to` are times of `timezone` (09:00), in order",
         ),
         (
             hours and (not hours.days or set(hours.days) - week),
@@ -222,6 +222,13 @@ def _cron_of(text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _wall(said: str) -> time:
+    found = time.fromisoformat(said)
+    if found.tzinfo:
+        raise ValueError(said)
+    return found
 
 
 def _ordered(said: Sequence[str], read: Any, *, aware: bool = False) -> bool:
