@@ -27,8 +27,8 @@ from dr.app.exercises import Options, Shown
 from dr.app.notices import secret
 from dr.app.places import target
 from dr.core import timetable
-from dr.core.calendar import Slot, coming, cron
-from dr.core.cron_job import bodies, unfit
+from dr.core.calendar import Cron, Slot, after_gaps, coming, cron
+from dr.core.cron_job import CLOCKS, bodies, unfit
 from dr.core.errors import ConfigError, DrError, StoreError, ToolError, UsageError
 from dr.core.gameday import Gameday, Probe
 from dr.core.rights import rights
@@ -39,7 +39,7 @@ from dr.report.pipelines import KUBECONFIG, github, gitlab, utc
 from dr.report.timers import systemd, unit_name
 
 _NOBODY = Access("none", "http://127.0.0.1:1")
-_LONGEST = 52  # characters of a CronJob's name
+_LONGEST = 52 - len(CLOCKS)  # characters of a CronJob's name
 _PATIENCE = 10.0  # seconds for an answer whether an incident is open
 
 
@@ -194,9 +194,13 @@ def written(file: Path, on: str, folder: Path, form: str) -> Answer:
 Made = tuple[dict[str, str], str]
 
 
+def _also(schedule: Schedule) -> Cron | None:
+    return after_gaps(cron(schedule.at), ZoneInfo(schedule.timezone), datetime.now(UTC))
+
+
 def _systemd(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
     command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
-    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()))
+    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()), _also(schedule))
     return made, f"systemctl link {{folder}}/*.service && systemctl enable --now {name}.timer"
 
 
@@ -223,7 +227,7 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
             f"its rights are not known: {error}", "write its Role by hand, or let github, gitlab or systemd run it"
         ) from None
     name = name[:_LONGEST].rstrip("-")
-    made = bodies(schedule, gameday, home, name, files, str(file.absolute().relative_to(base)), needed)
+    made = bodies(schedule, gameday, home, name, files, str(file.absolute().relative_to(base)), needed, _also(schedule))
     content = "---\n".join(manifests.written(body) for body in made)
     return {f"{name}.yaml": content}, f"kubectl apply --server-side -f {{folder}}/{name}.yaml"
 
@@ -237,7 +241,7 @@ def _github(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
 
 
 def _gitlab(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, str(file))}
+    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, str(file), _also(schedule))}
     return made, "include it in .gitlab-ci.yml, and make the pipeline schedule that its first lines tell"
 
 

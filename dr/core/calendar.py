@@ -6,7 +6,7 @@ Source of the syntax: POSIX crontab, with the ranges, steps and names that cron 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from msgspec import Struct
@@ -28,6 +28,9 @@ _NAMED = {
     "@yearly": "0 0 1 1 *",
 }
 _ENTRY = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+_ALL_DAYS, _WEEK = frozenset(range(1, 32)), frozenset(range(7))
+_WALL = "%Y-%m-%dT%H:%M"
+_AHEAD = 366 * 5  # days for which changes of clocks are looked up
 _FAR = 366 * 9  # days: 29 February comes after eight years at most
 
 
@@ -60,19 +63,27 @@ def cron(text: str) -> Cron:
     if len(fields) != len(_FIELDS):
         raise ValueError(f"{text!r} has {len(fields)} fields: minute, hour, day, month and day of the week are needed")
     found = [_values(said, *field) for said, field in zip(fields, _FIELDS, strict=True)]
-    restricted = [not said.startswith("*") for said in fields]
-    made = Cron(
-        tuple(sorted(found[0])),
-        tuple(sorted(found[1])),
-        frozenset(found[2]),
-        frozenset(found[3]),
-        frozenset(value % 7 for value in found[4]),
-        restricted[2] and restricted[4],
-    )
+    days, weekdays = frozenset(found[2]), frozenset(value % 7 for value in found[4])
+    either = not (fields[2].startswith("*") or fields[4].startswith("*"))
+    if either and (days == _ALL_DAYS or weekdays == _WEEK):  # one of them fits always, and so does every day
+        days, weekdays, either = _ALL_DAYS, _WEEK, False
+    made = Cron(tuple(sorted(found[0])), tuple(sorted(found[1])), days, frozenset(found[3]), weekdays, either)
     first = date(2000, 1, 1)  # a leap year, so that every date comes
     if not any(made.fits(first + timedelta(days)) for days in range(_FAR)):
         raise ValueError(f"{text!r} never comes: no month has that day")
     return made
+
+
+def written(rule: Cron) -> str:
+    """Return a cron expression of numbers and lists alone, which every cron reads as the same or as more."""
+    fields = (rule.minutes, rule.hours, rule.days, rule.months, rule.weekdays)
+    return " ".join(listed(values, whole) for values, whole in zip(fields, (60, 24, 31, 12, 7), strict=True))
+
+
+def listed(values: Iterable[int], whole: int) -> str:
+    """Return a field of a cron expression; `whole` is how many values it can have."""
+    found = sorted(values)
+    return "*" if len(found) == whole else ",".join(map(str, found))
 
 
 def _values(said: str, name: str, least: int, most: int, names: tuple[str, ...]) -> set[int]:
@@ -116,7 +127,7 @@ def slots(rule: Cron, zone: tzinfo, after: datetime, until: datetime) -> Iterato
                     at = existing(wall)
                     if after < at <= until and (seen is None or at > seen):
                         seen = at
-                        yield Slot(at, wall.strftime("%Y-%m-%dT%H:%M"))
+                        yield Slot(at, wall.strftime(_WALL))
         day += timedelta(1)
 
 
@@ -127,6 +138,35 @@ def existing(wall: datetime) -> datetime:
         if at.astimezone(wall.tzinfo).replace(fold=0, tzinfo=None) == wall.replace(fold=0, tzinfo=None):
             return at
         wall = wall.replace(fold=0) + timedelta(minutes=1)
+
+
+def after_gaps(rule: Cron, zone: tzinfo, now: datetime) -> Cron | None:
+    """Return when else to wake so that no slot is lost to clocks that go forward; None where none can be.
+
+    What runs a cron or a calendar event leaves a time out that does not exist: its slot comes at the next that does.
+    Looks at the changes of the next years.
+    """
+    woken: set[datetime] = set()
+    for day in (now + timedelta(days) for days in range(_AHEAD)):
+        after = day + timedelta(1)
+        if (after.astimezone(zone).utcoffset() or timedelta()) <= (day.astimezone(zone).utcoffset() or timedelta()):
+            continue
+        walls = ((slot.name, slot.at.astimezone(zone)) for slot in slots(rule, zone, day, after))
+        woken |= {wall for name, wall in walls if wall.strftime(_WALL) != name and not _at(rule, wall)}
+    if not woken:
+        return None
+    return Cron(
+        tuple(sorted({wall.minute for wall in woken})),
+        tuple(sorted({wall.hour for wall in woken})),
+        _ALL_DAYS,
+        frozenset(wall.month for wall in woken),
+        frozenset(wall.isoweekday() % 7 for wall in woken),
+        either=False,
+    )
+
+
+def _at(rule: Cron, wall: datetime) -> bool:
+    return rule.fits(wall.date()) and wall.hour in rule.hours and wall.minute in rule.minutes
 
 
 def newest(rule: Cron, zone: tzinfo, now: datetime) -> Slot | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from dr.core.calendar import Cron, cron, written
 from dr.core.gameday import Gameday
 from dr.core.herd import Kubernetes
 from dr.core.jobs import IN_CLUSTER, REPORTS, worker
@@ -15,6 +16,7 @@ from dr.core.rules.rights import Right
 from dr.core.timetable import Schedule
 
 FILES = "/etc/dr/files"
+CLOCKS = "-clocks"  # ends the name of the CronJob that wakes when clocks have gone forward
 _SPARE = 600.0  # seconds beyond what the gameday's own limits add up to
 _KEPT = 3
 
@@ -27,15 +29,18 @@ def bodies(
     files: Mapping[str, str],
     file: str,
     rights: Iterable[Right],
+    also: Cron | None,
 ) -> tuple[Body, ...]:
     """Return the objects to apply.
 
-    `files`: contents by relative path, of which `file` is the schedule. `name` is that of all objects. Reports go to
-    the claim: without one they are gone with the pod, and so is what is known of slots; then only the CronJob's own
-    `Forbid` and its deadline keep a slot from being run twice.
+    `files`: contents by relative path, of which `file` is the schedule. `name` is that of all objects. `also`: when
+    else to wake, because of clocks that go forward. Reports go to the claim: without one they are gone with the pod,
+    and so is what is known of slots; then only the CronJob's own `Forbid` and its deadline keep a slot from being run
+    twice.
     """
     place = {"name": name, "namespace": home.namespace}
     keys = {path: f"file-{number}" for number, path in enumerate(sorted(files))}
+    pod = _pod(schedule, gameday, home, name, keys, file)
     return (
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
         *roles(rights, name, name, home.namespace),
@@ -45,32 +50,37 @@ def bodies(
             "metadata": place,
             "data": {keys[path]: content for path, content in files.items()},
         },
-        _cron_job(schedule, gameday, home, place, keys, file),
+        *(
+            _cron_job(rule, f"{name}{ending}", schedule, place, pod)
+            for rule, ending in ((cron(schedule.at), ""), (also, CLOCKS))
+            if rule
+        ),
     )
 
 
-def _cron_job(
-    schedule: Schedule, gameday: Gameday, home: Kubernetes, place: Body, keys: Mapping[str, str], file: str
-) -> Body:
-    name = place["name"]
+def _pod(schedule: Schedule, gameday: Gameday, home: Kubernetes, name: str, keys: Mapping[str, str], file: str) -> Body:
     mounted = [{"key": key, "path": path} for path, key in sorted(keys.items())]
     claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
     argv = [*home.command, "schedule", "run", f"{FILES}/{file}", "--yes", "--reports", REPORTS]
     mounts = {"files": (FILES, {"configMap": {"name": name, "items": mounted}}), "reports": (REPORTS, claimed)}
-    pod = worker("gameday", argv, replace(home, service_account=name), mounts, lasts(schedule, gameday))
+    return worker("gameday", argv, replace(home, service_account=name), mounts, lasts(schedule, gameday))
+
+
+def _cron_job(rule: Cron, name: str, schedule: Schedule, place: Body, pod: Body) -> Body:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": place,
+        "metadata": {**place, "name": name},
         "spec": {
-            "schedule": schedule.at,
+            # Not as it is written: what runs CronJobs knows no day 7, nor some of the names.
+            "schedule": written(rule),
             "timeZone": schedule.timezone,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": max(60, int(schedule.within)),
             "successfulJobsHistoryLimit": _KEPT,
             "failedJobsHistoryLimit": _KEPT,
             "jobTemplate": {
-                "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": {"app": name}}, "spec": pod}},
+                "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": {"app": place["name"]}}, "spec": pod}},
             },
         },
     }

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from dr.core.calendar import Cron
+from dr.core.calendar import Cron, cron, listed, written
 from dr.core.timetable import Schedule
 
 _MINUTES = 360  # a job is ended after so many: GitHub's own limit
@@ -32,26 +32,21 @@ def utc(rule: Cron, offsets: Iterable[timedelta]) -> tuple[str, ...]:
             for hour, minutes in hours.items():
                 alike.setdefault(frozenset(minutes), []).append(hour)
             for together, own in alike.items():
-                found[f"{_listed(together, 60)} {_listed(own, 24)} {_days(rule, day)}"] = None
+                found[f"{listed(together, 60)} {listed(own, 24)} {_days(rule, day)}"] = None
     return tuple(found)
 
 
 def _days(rule: Cron, shift: int) -> str:
-    months = _listed(rule.months, 12)
+    months = listed(rule.months, 12)
     weekdays = {(weekday + shift) % 7 for weekday in rule.weekdays}
     restricted = len(rule.days) < 31
     if shift and (restricted or len(rule.months) < 12):
         return "* * *"
     if rule.either:
-        return f"{_listed(rule.days, 31)} {months} {_listed(weekdays, 7)}"
+        return f"{listed(rule.days, 31)} {months} {listed(weekdays, 7)}"
     if restricted and len(weekdays) < 7:
-        return f"{_listed(rule.days, 31)} {months} *"  # both must fit, which no cron expression says
-    return f"{_listed(rule.days, 31)} {months} {_listed(weekdays, 7)}"
-
-
-def _listed(values: Iterable[int], whole: int) -> str:
-    found = sorted(values)
-    return "*" if len(found) == whole else ",".join(map(str, found))
+        return f"{listed(rule.days, 31)} {months} *"  # both must fit, which no cron expression says
+    return f"{listed(rule.days, 31)} {months} {listed(weekdays, 7)}"
 
 
 def github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> str:
@@ -64,7 +59,7 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> I
     yield f"name: {json.dumps(schedule.title)}"
     yield "on:"
     yield "  schedule:"
-    yield from (f"    - cron: {json.dumps(cron)}" for cron in crons)
+    yield from (f"    - cron: {json.dumps(one)}" for one in crons)
     yield "  workflow_dispatch: {}"
     yield "permissions:"
     yield "  contents: read"
@@ -110,14 +105,16 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> I
     yield "          if-no-files-found: ignore"
 
 
-def gitlab(schedule: Schedule, name: str, file: str) -> str:
-    """Return a job to include. `file`: the schedule's path in the repo."""
-    return "\n".join(_gitlab(schedule, name, file)) + "\n"
+def gitlab(schedule: Schedule, name: str, file: str, also: Cron | None) -> str:
+    """Return a job to include. `file`: the schedule's path in the repo; `also`: when else to wake for clocks."""
+    return "\n".join(_gitlab(schedule, name, file, also)) + "\n"
 
 
-def _gitlab(schedule: Schedule, name: str, file: str) -> Iterator[str]:
+def _gitlab(schedule: Schedule, name: str, file: str, also: Cron | None) -> Iterator[str]:
     yield f"# {_comment(schedule.title)}. Include this file, then make a pipeline schedule with the variable"
-    yield f"# DR_SCHEDULE={name}, the cron {schedule.at} and the cron time zone {schedule.timezone}."
+    yield f"# DR_SCHEDULE={name}, the cron {written(cron(schedule.at))} and the cron time zone {schedule.timezone}."
+    if also:
+        yield f"# And one like it with the cron {written(also)}: clocks that go forward skip a slot."
     yield f"# The kubeconfig is the variable {KUBECONFIG}, of type file, masked and protected."
     yield f"{name}:"
     yield "  image: python:3.12-slim"

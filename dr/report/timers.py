@@ -17,14 +17,17 @@ def unit_name(title: str) -> str:
     return f"dr-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-') or 'gameday'}"
 
 
-def systemd(schedule: Schedule, command: str, file: str, folder: str) -> dict[str, str]:
+def systemd(schedule: Schedule, command: str, file: str, folder: str, also: Cron | None) -> dict[str, str]:
     """Return the units by file name. command, file and folder: full paths of `dr`, the schedule, and where it works.
+
+    `also`: when else to wake, because of clocks that go forward.
 
     The timer only wakes `dr`, which decides by itself: a slot that came while the machine was off is not lost.
     """
     name = unit_name(schedule.title)
     title = schedule.title.replace("%", "%%").replace("\n", " ")
-    events = "\n".join(f"OnCalendar={event} {schedule.timezone}" for event in calendar(cron(schedule.at)))
+    rules = (cron(schedule.at), *([also] if also else []))
+    events = "\n".join(f"OnCalendar={event} {schedule.timezone}" for rule in rules for event in calendar(rule))
     quoted = [_quoted(word) for word in (command, "schedule", "run", file, "--yes")]
     return {
         f"{name}.timer": f"""[Unit]

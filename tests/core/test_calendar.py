@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr.core.calendar import coming, cron, existing, newest, slots
+from dr.core.calendar import after_gaps, coming, cron, existing, newest, slots, written
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
@@ -113,3 +113,46 @@ def test_what_is_to_come_goes_on_from_what_has_come(zone: ZoneInfo, now: datetim
     assert last
     assert last.at <= now < first.at < second.at
     assert [*slots(rule, zone, last.at, first.at)] == [first], "none is left out between"
+
+
+FIELD = st.sampled_from(["*", "*/7", "1-3", "5"])
+
+
+@given(FIELD, FIELD, st.sampled_from(["*", "*/2", "1-31", "15"]), FIELD, st.sampled_from(["*", "7", "0-6", "MON-FRI"]))
+def test_what_is_written_for_other_crons_means_the_same(
+    minute: str, hour: str, day: str, month: str, week: str
+) -> None:
+    rule = cron(f"{minute} {hour} {day} {month} {week}")
+    again = cron(written(rule))
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    days = {(first + timedelta(n)).date() for n in range(366)}
+    # Of a step in the days some crons make a choice, so what is written may come more often, never less.
+    assert {d for d in days if rule.fits(d)} <= {d for d in days if again.fits(d)}
+    assert (rule.minutes, rule.hours, rule.months) == (again.minutes, again.hours, again.months)
+    assert set(written(rule)) <= set("0123456789,* ")
+
+
+def test_a_day_that_fits_always_is_not_lost_to_a_weekday() -> None:
+    assert written(cron("0 9 1-31 * MON")) == written(cron("0 9 1 * 0-7")) == "0 9 * * *"
+    assert written(cron("0 9 1 * MON")) == "0 9 1 * 1"
+
+
+@given(ZONES, st.sampled_from(["30 2 * * *", "*/20 2 * * *", "15 0 * * SUN", "0 3 * * *", "45 * * * *", "0 0 1 * *"]))
+def test_no_slot_is_lost_to_clocks_that_go_forward(zone: ZoneInfo, text: str) -> None:
+    start, rule = datetime(2026, 1, 1, tzinfo=UTC), cron(text)
+    also = after_gaps(rule, zone, start)
+    rules = [rule, *([also] if also else [])]
+    for slot in slots(rule, zone, start, start + timedelta(days=3 * 365)):
+        wall = slot.at.astimezone(zone)
+        woken = any(r.fits(wall.date()) and wall.hour in r.hours and wall.minute in r.minutes for r in rules)
+        assert woken, slot
+
+
+def test_where_no_slot_is_skipped_nobody_is_woken_for_nothing() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert after_gaps(cron("30 2 * * *"), ZoneInfo("UTC"), now) is None
+    assert after_gaps(cron("30 10 * * TUE"), BERLIN, now) is None
+    assert after_gaps(cron("*/30 * * * *"), BERLIN, now) is None
+    also = after_gaps(cron("30 2 * * *"), BERLIN, now)
+    assert also
+    assert written(also) == "0 3 * 3 0"

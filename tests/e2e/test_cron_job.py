@@ -148,6 +148,34 @@ def test_a_cron_job_passes_the_strictest_standard_and_holds_its_gameday_with_its
     assert "Report: " in logs
 
 
+@pytest.mark.parametrize(
+    "at", ["0 9 * * 7", "0 9 * * 5-7", "5/25 0 * nov fri,7", "@yearly", "0 9 1-31 * MON", "30 2 * * *"]
+)
+def test_every_time_that_a_schedule_can_say_is_one_that_a_cron_job_takes(
+    town: cluster.Cluster, place: Path, tmp_path: Path, at: str
+) -> None:
+    schedule = {**yaml.safe_load((place / "often.yaml").read_text()), "at": at, "timezone": "Europe/Berlin"}
+    (tmp_path / "days").mkdir()
+    (tmp_path / "days" / "day.yaml").write_text((place / "days" / "day.yaml").read_text())
+    (tmp_path / "at.yaml").write_text(yaml.safe_dump(schedule))
+    done = dr("schedule", str(tmp_path / "at.yaml"), "--on", "kubernetes", "--into", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    made = list(yaml.safe_load_all((tmp_path / f"{NAME}.yaml").read_text()))
+    jobs = [body for body in made if body["kind"] == "CronJob"]
+    assert [text(job, "metadata", "name") for job in jobs] == [
+        NAME,
+        *([f"{NAME}-clocks"] if at == "30 2 * * *" else []),
+    ]
+
+    async def go() -> None:
+        async with Kube(town.access) as kube:
+            path = f"/apis/batch/v1/namespaces/{HOME}/cronjobs"
+            for job in jobs:
+                await kube.call("POST", path, job, {"Content-Type": "application/json"}, dryRun="All")
+
+    asyncio.run(go())
+
+
 def account(town: cluster.Cluster, folder: Path) -> str:
     """Return a kubeconfig with the rights of the schedule's service account."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,17 +15,19 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr.adapters import slots
 from dr.app import schedules
 from dr.cli import main
-from dr.core.calendar import cron
+from dr.core import calendar as calendars
+from dr.core.calendar import Cron, cron
 from dr.core.timetable import Slotted
 from dr.report.timers import calendar
 from tests.lacking import lacking
@@ -146,19 +149,45 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 
 FIELD = st.sampled_from(["*", "0", "5", "*/7", "1-3", "2,4"])
+ELAPSE = re.compile(r"(?:Next elapse|Iter\. #\d+): \w+ ([\d-]+ [\d:]+) UTC")
 
 
+def elapses(rule: Cron, zone: str, base: datetime, count: int) -> tuple[set[datetime], datetime]:
+    """Return when systemd wakes for a rule after a time, and up to when that is all."""
+    found, until = set[datetime](), datetime.max.replace(tzinfo=UTC)
+    for event in calendar(rule):
+        since = f"--base-time={base:%Y-%m-%d %H:%M:%S} UTC"
+        said = ELAPSE.findall(analyze("calendar", f"{event} {zone}", since, f"--iterations={count}"))
+        times = [datetime.fromisoformat(one).replace(tzinfo=UTC) for one in said]
+        assert times
+        until = min(until, max(times)) if len(times) == count else until
+        found |= set(times)
+    return found, until
+
+
+@settings(max_examples=30, deadline=None)
 @given(
     FIELD,
     FIELD,
     FIELD.filter(lambda f: f != "0"),
     FIELD.filter(lambda f: f != "0"),
-    st.sampled_from(["*", "MON", "0-2", "FRI-SAT"]),
+    st.sampled_from(["*", "MON", "0-2", "FRI-SAT", "5-7"]),
 )
 def test_a_timer_means_what_the_schedule_does(minute: str, hour: str, day: str, month: str, week: str) -> None:
-    for event in calendar(cron(f"{minute} {hour} {day} {month} {week}")):
-        assert event.count(":") == 2
-        assert not event.startswith(" ")
+    rule, base = cron(f"{minute} {hour} {day} {month} {week}"), datetime(2026, 1, 1, tzinfo=UTC)
+    found, until = elapses(rule, "UTC", base, 12)
+    assert {at for at in found if at <= until} == {slot.at for slot in calendars.slots(rule, UTC, base, until)}
+
+
+@pytest.mark.parametrize("text", ["30 2 * * *", "*/20 2 * * SUN", "15 2 25-31 3 SUN"])
+def test_a_timer_wakes_for_the_slot_that_clocks_skip(text: str) -> None:
+    rule, zone, base = cron(text), ZoneInfo("Europe/Berlin"), datetime(2026, 3, 28, tzinfo=UTC)
+    skipped = datetime(2026, 3, 29, 1, tzinfo=UTC)  # 02:30 does not exist, 03:00 does
+    assert skipped in {slot.at for slot in calendars.slots(rule, zone, base, skipped)}
+    also = calendars.after_gaps(rule, zone, base)
+    assert also
+    assert skipped not in elapses(rule, "Europe/Berlin", base, 3)[0], "systemd leaves it out, as it always did"
+    assert skipped in elapses(also, "Europe/Berlin", base, 1)[0]
 
 
 def test_systemd_understands_every_kind_of_calendar_event() -> None:

@@ -40,7 +40,7 @@ def test_what_is_written_is_what_the_forge_reads(tmp_path: Path, forge: str, sch
         content = github(schedule, "dr-kill", file, utc(cron(schedule.at), offsets(schedule.timezone)))
         check = ["--builtin-schema", "vendor.github-workflows"]
     else:
-        content = gitlab(schedule, "dr-kill", file)
+        content = gitlab(schedule, "dr-kill", file, None)
         check = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
     written = tmp_path / "written.yml"
     written.write_text(content)
