@@ -119,10 +119,15 @@ async def arena_of(ready: Prepared, shown: Shown) -> Arena:
 def _private() -> Iterator[Path]:
     """Make a folder that nobody else may read, for credentials and for what is to be undone; it stays while any is."""
     base = state_folder() / "runs"
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=base))
-    undo = folder / "undo"
-    undo.mkdir(mode=0o700)
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=base))
+        undo = folder / "undo"
+        undo.mkdir(mode=0o700)
+    except OSError as error:
+        raise StoreError(
+            f"{base} cannot be written: {error.strerror}", "set DR_STATE_DIR to a folder of yours"
+        ) from None
     try:
         yield folder
     finally:

@@ -137,15 +137,18 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
     if plan.wait:
         shown.say(f"{plan.slot.name}: begins in {plan.wait:.0f} s")
         time.sleep(plan.wait)
-    code, before = 130, store.folders(options.reports)
+    code, cause, before = 130, "interrupted", store.folders(options.reports)
     try:
         answer = gamedays.run(file.parent / schedule.gameday, options, shown, form, dry=False, detail=detail)
-        code = answer.exit_code
+        code, cause = answer.exit_code, ""
     except DrError as error:
-        code = error.exit_code
+        code, cause = error.exit_code, error.cause.splitlines()[0]
+        raise
+    except Exception as error:
+        code, cause = 3, f"an error of dr: {type(error).__name__}"
         raise
     finally:
-        say(plan.slot, "done", "interrupted" if code == 130 else "", code)
+        say(plan.slot, "done", cause, code)
         upload(schedule, file.parent, options.reports, before, shown.say)
     return answer
 

@@ -47,6 +47,8 @@ async def _row(ready: Prepared, options: Options, shown: Shown) -> tuple[list[Pa
                 await arena.close()
                 arena = None
     except DrError as error:
+        if folders and not any(folders[-1].iterdir()):
+            folders.pop().rmdir()  # nothing was written down, so there is nothing to show
         return folders, error
     finally:
         if arena:

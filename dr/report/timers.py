@@ -64,6 +64,10 @@ ProtectKernelTunables=yes
 ProtectControlGroups=yes
 RestrictSUIDSGID=yes
 ReadWritePaths={_quoted(folder)}
+# What a run keeps of its own, and programs of embedded clusters: nothing else may be written.
+StateDirectory=dr
+CacheDirectory=dr
+Environment=DR_STATE_DIR=%S/dr DR_CACHE_DIR=%C/dr
 """,
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dr.adapters import slots
 from dr.adapters.kube import Access, Kube, kubeconfig
 from dr.core.body import items, mapping, text
 from dr.core.model import Body
@@ -244,6 +245,27 @@ def test_its_rights_are_enough_and_none_can_be_left_out(
         apply(role)
     assert passed == []
     assert held() == ""
+
+
+def test_a_gameday_that_has_nowhere_to_keep_its_own_says_so_and_strikes_nothing(
+    town: cluster.Cluster, place: Path, bodies: list[Body], tmp_path: Path
+) -> None:
+    async def apply() -> None:
+        async with Kube(town.access) as kube:
+            for body in bodies:
+                await kube.apply(body, manager="test")
+
+    asyncio.run(apply())
+    reports, no_folder = tmp_path / "reports", tmp_path / "file"
+    no_folder.touch()
+    words = ("schedule", "run", str(place / "often.yaml"), "--yes", "--reports", str(reports))
+    done = dr(*words, KUBECONFIG=account(town, tmp_path), DR_STATE_DIR=str(no_folder / "dr"))
+    assert done.returncode == 3
+    assert "cannot be written: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    last = slots.kept(reports, "Pod kill, often")[-1]
+    assert (last.what, last.code) == ("done", 3)
+    assert "cannot be written" in last.cause
 
 
 def test_a_gameday_that_no_pod_can_hold_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None:

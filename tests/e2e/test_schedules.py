@@ -146,6 +146,24 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert [unit.name for unit in units] == ["dr-100-of-it.service", "dr-100-of-it.timer"]
     said = analyze("verify", *map(str, units))
     assert not [line for line in said.splitlines() if "dr-100-of-it" in line]
+    service = units[0].read_text().splitlines()
+    assert "ProtectSystem=strict" in service
+    assert {"StateDirectory=dr", "CacheDirectory=dr"} <= set(service), "what a run keeps of its own can be written"
+    assert "Environment=DR_STATE_DIR=%S/dr DR_CACHE_DIR=%C/dr" in service
+
+
+def test_a_gameday_that_breaks_is_kept_as_broken_and_not_as_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError(PASSWORD)
+
+    monkeypatch.setattr(schedules.gamedays, "run", breaks)
+    file = written(tmp_path, at="@yearly", within="400d")
+    done = CliRunner().invoke(main, ["schedule", "run", str(file), "--yes", "--reports", str(tmp_path)])
+    assert isinstance(done.exception, RuntimeError)
+    last = slots.kept(tmp_path, "Every minute")[-1]
+    assert (last.what, last.code, last.cause) == ("done", 3, "an error of dr: RuntimeError")
 
 
 FIELD = st.sampled_from(["*", "0", "5", "*/7", "1-3", "2,4"])
