@@ -1,12 +1,10 @@
-"""Answers `dr schedule`: when a gameday is due, what became of its slots, and what runs it."""
+"""Answers `dr schedule`: when a gameday is due, what became of its slots, and the gameday of the slot that is due."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,31 +13,24 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from msgspec.structs import replace
-
-from dr.adapters import history, manifests, s3, slots, store
+from dr.adapters import history, s3, slots, store
 from dr.adapters.kube import Access
 from dr.adapters.manifests import parse as parse_yaml
 from dr.adapters.probing.questions import Asker, Refused, Unasked
-from dr.app import experiments, gamedays
+from dr.app import gamedays
 from dr.app.answer import Answer
 from dr.app.exercises import Options, Shown
 from dr.app.notices import secret
 from dr.app.places import target
 from dr.core import timetable
-from dr.core.calendar import Cron, Slot, after_gaps, coming, cron
-from dr.core.cron_job import CLOCKS, bodies, unfit
-from dr.core.errors import ConfigError, DrError, StoreError, ToolError, UsageError
-from dr.core.gameday import Gameday, Probe
-from dr.core.rights import rights
-from dr.core.timetable import Schedule, Slotted
+from dr.core.calendar import Slot, coming, cron
+from dr.core.errors import ConfigError, DrError, ToolError, UsageError
+from dr.core.gameday import Probe
+from dr.core.timetable import Became, Schedule, Slotted
 from dr.report.console import Line, line, many
 from dr.report.data import SCHEMA_VERSION, encode
-from dr.report.pipelines import KUBECONFIG, github, gitlab, utc
-from dr.report.timers import systemd, unit_name
 
 _NOBODY = Access("none", "http://127.0.0.1:1")
-_LONGEST = 52 - len(CLOCKS)  # characters of a CronJob's name
 _PATIENCE = 10.0  # seconds for an answer whether an incident is open
 
 
@@ -115,28 +106,36 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
     names = {one.slot for one in told}
     newest = max((datetime.fromisoformat(one.slot).replace(tzinfo=zone) for one in told), default=None)
     plan = timetable.due(schedule, zone, now, names, newest and newest.astimezone(UTC))
-    say = _keeper(schedule, options.reports)
     for slot in plan.missed:
-        say(slot, "missed", "nobody began it in time", None)
-        shown.say(f"missed: {slot.name}")
+        if _take(schedule, options.reports, slot, "missed", "nobody began it in time") is None:
+            shown.say(f"missed: {slot.name}")
     if plan.slot is None:
         return _told(form, "", "nothing is due", plan.cause)
-    if why := timetable.refused(schedule, now):
-        say(plan.slot, "refused", why, None)
-        raise UsageError(f"{schedule.title}: {why}", "have it approved again, and correct the file")
-    if why := timetable.closed(schedule, now.astimezone(zone)):
-        say(plan.slot, "skipped", why, None)
-        return _told(form, plan.slot.name, "skipped", why)
-    if why := _incident(schedule, file):
-        say(plan.slot, "skipped", why, None)
-        return _told(form, plan.slot.name, "skipped", why)
-    who = f"{socket.gethostname()}, process {os.getpid()}"
-    mine = Slotted(schedule.title, plan.slot.name, "taken", now.isoformat(timespec="seconds"), who)
-    if other := slots.take(options.reports, mine):
+    # Taken before anything is decided: of a slot one runner alone says what becomes of it.
+    if other := _take(schedule, options.reports, plan.slot, "taken", ""):
         return _told(form, plan.slot.name, "taken", f"by {other.who} at {other.time}")
     if plan.wait:
+        if stopped := _stopped(schedule, file, plan.slot, options.reports, form):
+            return stopped
         shown.say(f"{plan.slot.name}: begins in {plan.wait:.0f} s")
         time.sleep(plan.wait)
+    rest = plan.slot.at + timedelta(seconds=float(schedule.within)) - datetime.now(UTC)
+    patience = rest.total_seconds() if schedule.concurrency == "queue" else 0.0
+    with slots.alone(options.reports, schedule.title, patience) as free:
+        if not free:
+            cause = "the gameday of an earlier slot is still held"
+            _keep(schedule, options.reports, plan.slot, "skipped", cause)
+            return _told(form, plan.slot.name, "skipped", cause)
+        # Asked now, however long it took to get here.
+        if stopped := _stopped(schedule, file, plan.slot, options.reports, form):
+            return stopped
+        return _held(schedule, file, plan.slot, options, shown, form, detail=detail)
+
+
+def _held(
+    schedule: Schedule, file: Path, slot: Slot, options: Options, shown: Shown, form: str, *, detail: bool
+) -> Answer:
+    """Hold the gameday of a slot that is taken, and keep how it ended."""
     code, cause, before = 130, "interrupted", store.folders(options.reports)
     try:
         answer = gamedays.run(file.parent / schedule.gameday, options, shown, form, dry=False, detail=detail)
@@ -148,9 +147,35 @@ def run(file: Path, options: Options, shown: Shown, form: str, *, detail: bool) 
         code, cause = 3, f"an error of dr: {type(error).__name__}"
         raise
     finally:
-        say(plan.slot, "done", cause, code)
+        _keep(schedule, options.reports, slot, "done", cause, code)
         upload(schedule, file.parent, options.reports, before, shown.say)
     return answer
+
+
+def _stopped(schedule: Schedule, file: Path, slot: Slot, reports: Path, form: str) -> Answer | None:
+    """Keep and return that a slot that is taken may not be held now, None where it may; raises UsageError."""
+    now = datetime.now(UTC)
+    if why := timetable.refused(schedule, now):
+        _keep(schedule, reports, slot, "refused", why)
+        raise UsageError(f"{schedule.title}: {why}", "have it approved again, and correct the file")
+    if why := timetable.closed(schedule, now.astimezone(ZoneInfo(schedule.timezone))) or _incident(schedule, file):
+        _keep(schedule, reports, slot, "skipped", why)
+        return _told(form, slot.name, "skipped", why)
+    return None
+
+
+def _take(schedule: Schedule, reports: Path, slot: Slot, what: Became, cause: str) -> Slotted | None:
+    """Take a slot and keep what became of it; return None, or who has it."""
+    who = f"{socket.gethostname()}, process {os.getpid()}"
+    return slots.take(reports, Slotted(schedule.title, slot.name, what, _now(), who, cause))
+
+
+def _keep(schedule: Schedule, reports: Path, slot: Slot, what: Became, cause: str, code: int | None = None) -> None:
+    slots.keep(reports, Slotted(schedule.title, slot.name, what, _now(), cause=cause, code=code))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def upload(schedule: Schedule, beside: Path, reports: Path, before: frozenset[str], say: Callable[[str], None]) -> None:
@@ -167,88 +192,10 @@ def upload(schedule: Schedule, beside: Path, reports: Path, before: frozenset[st
         say(f"the reports were not copied: {error.cause}; {error.remedy}")
 
 
-def _keeper(schedule: Schedule, reports: Path) -> Callable[[Slot, str, str, int | None], None]:
-    def say(slot: Slot, what: str, cause: str, code: int | None) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        slots.keep(reports, Slotted(schedule.title, slot.name, what, now, cause=cause, code=code))  # type: ignore[arg-type]
-
-    return say
-
-
 def _told(form: str, slot: str, what: str, cause: str) -> Answer:
     if form == "json":
         return Answer(content=encode({"schema": SCHEMA_VERSION, "slot": slot, "what": what, "cause": cause}))
     return Answer((line(f"{slot} {what}: {cause}".strip()),))
-
-
-def written(file: Path, on: str, folder: Path, form: str) -> Answer:
-    """Answer `dr schedule FILE --on …`: write what runs it, and say what is next."""
-    schedule = read(file)
-    gameday, _ = gamedays.read(file.parent / schedule.gameday)
-    name = unit_name(schedule.title)
-    made, following = _RUNNERS[on](schedule, gameday, file, name)
-    _write(folder, made)
-    if form == "json":
-        return Answer(content=encode({"schema": SCHEMA_VERSION, "files": sorted(made)}))
-    shown = (line(("✓ ", "green"), str(folder / path)) for path in sorted(made))
-    return Answer((*shown, line("Next: ", following.format(folder=folder.absolute()))))
-
-
-Made = tuple[dict[str, str], str]
-
-
-def _also(schedule: Schedule) -> Cron | None:
-    return after_gaps(cron(schedule.at), ZoneInfo(schedule.timezone), datetime.now(UTC))
-
-
-def _systemd(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
-    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()), _also(schedule))
-    return made, f"systemctl link {{folder}}/*.service && systemctl enable --now {name}.timer"
-
-
-def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> Made:
-    """Return the objects of a CronJob; raises UsageError with why a pod cannot run it."""
-    home = schedule.kubernetes
-    if home is None:
-        raise UsageError(f"{file} has no `kubernetes`", "say there in which namespace, and with which image")
-    if why := unfit(gameday):
-        raise UsageError(f"{schedule.gameday}: {why}", "docs/concepts/schedules.md says what runs where")
-    beside = file.parent / schedule.gameday
-    found = experiments.load(gameday.fault.experiment, gameday.fault.settings, beside.parent)
-    paths = [file.absolute(), beside.resolve()]
-    if experiments.folder().resolve() not in found.file.resolve().parents:
-        paths.append(found.file.resolve())
-    base = Path(os.path.commonpath([path.parent for path in paths]))
-    files = {str(path.relative_to(base)): path.read_text("utf-8") for path in paths}
-    probes = (*gameday.steady_state.probes, *((schedule.skip_when,) if schedule.skip_when else ()))
-    asked = replace(gameday, steady_state=replace(gameday.steady_state, probes=probes))
-    try:
-        needed = rights(asked, found.body, found.settings)
-    except ValueError as error:
-        raise UsageError(
-            f"its rights are not known: {error}", "write its Role by hand, or let github, gitlab or systemd run it"
-        ) from None
-    name = name[:_LONGEST].rstrip("-")
-    made = bodies(schedule, gameday, home, name, files, str(file.absolute().relative_to(base)), needed, _also(schedule))
-    content = "---\n".join(manifests.written(body) for body in made)
-    return {f"{name}.yaml": content}, f"kubectl apply --server-side -f {{folder}}/{name}.yaml"
-
-
-def _github(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    zone, now = ZoneInfo(schedule.timezone), datetime.now(UTC)
-    offsets = {(now + timedelta(days=day)).astimezone(zone).utcoffset() or timedelta() for day in range(366)}
-    crons = utc(cron(schedule.at), offsets)
-    made = github(schedule, name, str(file), crons)
-    return {f"{name}.yml": made}, f"move it to .github/workflows/, and keep the kubeconfig as the secret {KUBECONFIG}"
-
-
-def _gitlab(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, str(file), _also(schedule))}
-    return made, "include it in .gitlab-ci.yml, and make the pipeline schedule that its first lines tell"
-
-
-_RUNNERS = {"systemd": _systemd, "kubernetes": _kubernetes, "github": _github, "gitlab": _gitlab}
 
 
 def _incident(schedule: Schedule, file: Path) -> str:
@@ -275,12 +222,3 @@ async def _asked(probe: Probe, access: Access) -> str:
         except TimeoutError:
             return f"{probe.name} could not be asked: no answer"
     return f"an incident is open: {probe.name} says so"
-
-
-def _write(folder: Path, made: dict[str, str]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in made.items():
-            (folder / name).write_text(text, "utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror}", "choose another folder") from None

@@ -39,9 +39,9 @@ def schedule() -> None:
 @answering
 def schedule_write(file: Path, on: str, into: Path, form: str) -> Answer:
     """Write what runs a schedule: a CronJob with its rights, a workflow, a job, or a timer and its service."""
-    from dr.app import schedules
+    from dr.app import runners
 
-    return schedules.written(file, on, into, form)
+    return runners.written(file, on, into, form)
 
 
 @schedule.command("next")

@@ -62,7 +62,10 @@ def _pod(schedule: Schedule, gameday: Gameday, home: Kubernetes, name: str, keys
     mounted = [{"key": key, "path": path} for path, key in sorted(keys.items())]
     claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
     argv = [*home.command, "schedule", "run", f"{FILES}/{file}", "--yes", "--reports", REPORTS]
-    mounts = {"files": (FILES, {"configMap": {"name": name, "items": mounted}}), "reports": (REPORTS, claimed)}
+    mounts: dict[str, tuple[str, Body]] = {
+        "files": (FILES, {"configMap": {"name": name, "items": mounted}}),
+        "reports": (REPORTS, claimed),
+    }
     return worker("gameday", argv, replace(home, service_account=name), mounts, lasts(schedule, gameday))
 
 
@@ -75,7 +78,8 @@ def _cron_job(rule: Cron, name: str, schedule: Schedule, place: Body, pod: Body)
             # Not as it is written: what runs CronJobs knows no day 7, nor some of the names.
             "schedule": written(rule),
             "timeZone": schedule.timezone,
-            "concurrencyPolicy": "Forbid",
+            # Who queues waits in its pod: a CronJob that forbids would drop the slot.
+            "concurrencyPolicy": "Forbid" if schedule.concurrency == "forbid" else "Allow",
             "startingDeadlineSeconds": max(60, int(schedule.within)),
             "successfulJobsHistoryLimit": _KEPT,
             "failedJobsHistoryLimit": _KEPT,

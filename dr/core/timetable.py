@@ -56,8 +56,10 @@ class Schedule(_Strict, frozen=True):
     gameday: the file that is run, beside this one. at: five fields of cron, in `timezone`. jitter: a start is put off
     by up to that time, the same for everybody who knows the slot. within: how late a slot may still be begun; later it
     is missed. skip_when: a probe; while it passes an incident is open and the slot is skipped, as it is when nobody can
-    be asked. stale_after: for how long the scenario's last good run counts. kubernetes: where `--on kubernetes` lets it
-    run. upload: where reports are copied to; a copy that fails is said, and changes no verdict.
+    be asked. concurrency: what becomes of a slot while an earlier one's gameday is still held: it is skipped (forbid),
+    or waits for its end as long as it may still be begun (queue). stale_after: for how long the scenario's last good
+    run counts. kubernetes: where `--on kubernetes` lets it run. upload: where reports are copied to; a copy that fails
+    is said, and changes no verdict.
     """
 
     title: str
@@ -71,9 +73,13 @@ class Schedule(_Strict, frozen=True):
     holidays: tuple[str, ...] = ()
     approval: Approval | None = None
     skip_when: Probe | None = None
+    concurrency: Literal["forbid", "queue"] = "forbid"
     stale_after: Duration | None = None
     kubernetes: Kubernetes | None = None
     upload: S3 | None = None
+
+
+Became = Literal["taken", "done", "skipped", "missed", "refused"]
 
 
 class Slotted(Struct, frozen=True):
@@ -81,7 +87,7 @@ class Slotted(Struct, frozen=True):
 
     schedule: str
     slot: str
-    what: Literal["taken", "done", "skipped", "missed", "refused"]
+    what: Became
     time: str
     who: str = ""
     cause: str = ""

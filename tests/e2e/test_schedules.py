@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr.adapters import slots
-from dr.app import schedules
+from dr.app import gamedays, schedules
 from dr.cli import main
 from dr.core import calendar as calendars
 from dr.core.calendar import Cron, cron
@@ -69,20 +71,14 @@ def test_what_is_to_come_is_shown_with_what_will_be_skipped() -> None:
 def test_of_many_runners_one_holds_the_gameday_and_the_others_say_who(tmp_path: Path) -> None:
     # Once a year, with a year to begin: whatever the minute, there is one slot.
     file, reports = written(tmp_path, at="@yearly", within="400d"), tmp_path / "reports"
-    words = [DR, "schedule", "run", str(file), "--reports", str(reports), "--yes"]
-
-    def run(_: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-
-    with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(run, range(4)))
+    done = together(file, reports)
     assert sorted(one.returncode for one in done)[:3] == [0, 0, 0], [one.stderr for one in done]
     (held,) = [one for one in done if one.returncode]
     assert "not to begin" in held.stderr, "it was begun, and its gameday refused"
     told = slots.kept(reports, "Every minute")
     assert [one.what for one in told] == ["taken", "done"]
     assert told[1].code == held.returncode
-    assert "dealt with" in run(0).stdout
+    assert "dealt with" in together(file, reports, 1)[0].stdout
 
 
 def test_a_slot_is_given_to_one_of_many_that_ask_at_once(tmp_path: Path) -> None:
@@ -113,12 +109,82 @@ def test_what_may_not_be_held_is_kept_with_its_reason(
     file = written(tmp_path, at="@yearly", within="400d", **changes)
     words = ["run", str(file), "--reports", str(tmp_path)]
     assert dr(*words).exit_code == code
-    assert [one.what for one in slots.kept(tmp_path, "Every minute")] == [what]
+    assert [one.what for one in slots.kept(tmp_path, "Every minute")] == ["taken", what]
     assert "dealt with" in dr(*words).output
     stale = dr("check", str(written(tmp_path, stale_after="90d")), "--reports", str(tmp_path))
     assert stale.exit_code == 1
     assert "never met" in stale.output
     assert what in stale.output
+
+
+def together(file: Path, reports: Path, count: int = 4) -> list[subprocess.CompletedProcess[str]]:
+    """Run as many runners of a schedule at once."""
+    words = [DR, "schedule", "run", str(file), "--reports", str(reports), "--yes"]
+
+    def run(_: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_of_many_runners_one_says_that_a_slot_is_skipped(tmp_path: Path) -> None:
+    days = [(datetime.now(UTC) + timedelta(days)).strftime("%Y-%m-%d") for days in (-1, 0, 1)]
+    done = together(written(tmp_path, at="@yearly", within="400d", holidays=days), tmp_path / "reports")
+    assert [one.returncode for one in done] == [0] * 4, [one.stderr for one in done]
+    assert [one.what for one in slots.kept(tmp_path / "reports", "Every minute")] == ["taken", "skipped"]
+
+
+def test_of_many_runners_one_says_that_a_slot_was_missed(tmp_path: Path) -> None:
+    now, reports = datetime.now(UTC), tmp_path / "reports"
+    long_ago = (now - timedelta(days=9)).strftime("%Y-%m-%dT12:00")
+    slots.keep(reports, Slotted("Every minute", long_ago, "done", long_ago))
+    # Noon of each day, of which the last is too long ago unless it is noon in this very second.
+    done = together(written(tmp_path, at="0 12 * * *", within="0.001s"), reports)
+    assert [one.returncode for one in done] == [0] * 4, [one.stderr for one in done]
+    told = [one.slot for one in slots.kept(reports, "Every minute")]
+    assert len(told) == len(set(told))
+    assert len(told) in (9, 10)
+    assert sum(one.stderr.count("missed: ") for one in done) == len(told) - 1
+
+
+def test_an_incident_that_begins_while_a_start_is_put_off_is_not_made_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    with answering(404) as server:
+
+        def sleep(seconds: float) -> None:
+            assert seconds > 60
+            server.status = 200
+
+        monkeypatch.setattr(schedules, "time", SimpleNamespace(sleep=sleep))
+        probe = {"name": "incidents", "http": {"url": f"http://127.0.0.1:{server.server_port}/open"}}
+        file = written(tmp_path, jitter="90d", within="2h", at=f"{now.minute} {now.hour} * * *", skip_when=probe)
+        found = dr("run", str(file), "--yes", "--reports", str(tmp_path / "reports"))
+    assert "an incident is open" in found.stdout
+    assert [one.what for one in slots.kept(tmp_path / "reports", "Every minute")] == ["taken", "skipped"]
+
+
+@pytest.mark.parametrize(("concurrency", "last"), [("forbid", "skipped"), ("queue", "done")])
+def test_a_slot_that_comes_while_the_last_gameday_is_held_does_what_its_schedule_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: str, last: str
+) -> None:
+    file, reports = written(tmp_path, at="@yearly", within="400d", concurrency=concurrency), tmp_path / "reports"
+    with slots.alone(reports, "Every minute", 0.0) as free:
+        assert free
+        if concurrency == "forbid":
+            assert "is still held" in dr("run", str(file), "--yes", "--reports", str(reports)).stdout
+        else:
+            argv = [DR, "schedule", "run", str(file), "--yes", "--reports", str(reports)]
+            waiting = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+            while not slots.kept(reports, "Every minute"):
+                time.sleep(0.05)
+            time.sleep(0.5)
+            assert waiting.poll() is None
+    if concurrency == "queue":
+        waiting.communicate(timeout=30)
+    assert [one.what for one in slots.kept(reports, "Every minute")] == ["taken", last]
 
 
 def test_a_file_that_is_wrong_says_all_of_it(tmp_path: Path) -> None:
@@ -158,7 +224,7 @@ def test_a_gameday_that_breaks_is_kept_as_broken_and_not_as_interrupted(
     def breaks(*_: object, **__: object) -> None:
         raise RuntimeError(PASSWORD)
 
-    monkeypatch.setattr(schedules.gamedays, "run", breaks)
+    monkeypatch.setattr(gamedays, "run", breaks)
     file = written(tmp_path, at="@yearly", within="400d")
     done = CliRunner().invoke(main, ["schedule", "run", str(file), "--yes", "--reports", str(tmp_path)])
     assert isinstance(done.exception, RuntimeError)
@@ -259,7 +325,7 @@ def test_while_an_incident_is_open_or_nobody_can_say_nothing_is_disturbed(
     kept = slots.kept(tmp_path / "reports", "Every minute")
     if said:
         assert said in found.stdout
-        assert [one.what for one in kept] == ["skipped"]
+        assert [one.what for one in kept] == ["taken", "skipped"]
     else:
         assert [one.what for one in kept] == ["taken", "done"]
 
