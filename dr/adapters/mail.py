@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate
+from threading import Thread
 
 from msgspec import Struct
 
-_SECONDS = 10.0
+_SECONDS, _WHOLE = 10.0, 30.0  # for one answer, and for all of a mail: a server may answer a byte at a time
 
 
 class Mailbox(Struct, frozen=True):
@@ -36,7 +38,8 @@ async def send(box: Mailbox, subject: str, text: str, key: str) -> tuple[str, bo
     message["Date"], message["Message-ID"] = formatdate(), f"<{key}@dr>"
     message.set_content(text)
     try:
-        await asyncio.to_thread(_send, box, message)
+        async with asyncio.timeout(_WHOLE):
+            await _apart(lambda: _send(box, message))
     except smtplib.SMTPResponseException as error:
         # 4xx is for now, 5xx for good: RFC 5321, 4.2.1.
         return f"{box.host} answered {error.smtp_code}", 400 <= error.smtp_code < 500
@@ -50,6 +53,32 @@ async def send(box: Mailbox, subject: str, text: str, key: str) -> tuple[str, bo
     except (smtplib.SMTPException, OSError) as error:
         return f"{box.host} cannot be told: {type(error).__name__}", True
     return "", False
+
+
+async def _apart(act: Callable[[], None]) -> None:
+    """Do something in a thread that nothing waits for: `asyncio.to_thread` has its loop wait for all of them."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: Exception | None) -> None:
+        if done.done():
+            return
+        if error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    def run() -> None:
+        failed: Exception | None = None
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            failed = error
+        with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            loop.call_soon_threadsafe(tell, failed)
+
+    Thread(target=run, name="mail", daemon=True).start()
+    await done
 
 
 def _send(box: Mailbox, message: EmailMessage) -> None:

@@ -7,8 +7,10 @@ import ipaddress
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -333,3 +335,53 @@ def test_a_run_waits_seconds_at_most_for_who_does_not_answer(
 
     with socket.create_server(("127.0.0.1", 0)) as silent:  # nobody accepts, so nobody answers
         assert "not told" in asyncio.run(go(silent.getsockname()[1]))[0]
+
+
+def test_a_run_is_over_when_it_is_over_whatever_a_mail_server_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dr.app.notices._LAST", 0.2)
+
+    async def go(port: int) -> None:
+        one = messenger(by_mail(port), tmp_path, said)
+        one.tell(NOTICE)
+        await one.close()
+
+    for drips in (False, True):
+        said: list[str] = []
+        with dripping(drips=drips) as port:
+            began = time.monotonic()
+            asyncio.run(go(port))
+            assert time.monotonic() - began < 2.0, "not even the end of the event loop waits"
+        assert "not told" in said[0]
+
+
+def test_a_mail_server_that_never_comes_to_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dr.adapters.mail._WHOLE", 0.5)
+    with dripping(drips=True) as port:
+        began = time.monotonic()
+        cause, again = asyncio.run(send(Mailbox("127.0.0.1", port, "none", "a@b", ("c@d",)), "s", "t", "k"))
+        assert time.monotonic() - began < 2.0
+    assert (cause, again) == ("127.0.0.1 cannot be told: TimeoutError", True)
+
+
+@contextmanager
+def dripping(*, drips: bool) -> Iterator[int]:
+    """Have a mail server that greets without end, or says nothing at all."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError):
+            client, _ = server.accept()
+            with client:
+                while not ended.wait(0.05):
+                    client.sendall(b"2" if drips else b"")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
