@@ -31,7 +31,7 @@ _LONGEST = 52 - len(CLOCKS)  # characters of a CronJob's name
 
 def written(file: Path, on: str, folder: Path, form: str) -> Answer:
     """Answer `dr schedule FILE --on …`: write what runs it, and say what is next."""
-    schedule = read(file)
+    schedule, file = read(file), file.resolve()
     gameday, _ = gamedays.read(file.parent / schedule.gameday)
     name = unit_name(schedule.title)
     made, following = _RUNNERS[on](schedule, gameday, file, name)
@@ -51,7 +51,7 @@ def _also(schedule: Schedule) -> Cron | None:
 
 def _systemd(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
     command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
-    made = systemd(schedule, command, str(file.absolute()), str(file.parent.absolute()), _also(schedule))
+    made = systemd(schedule, command, str(file), str(file.parent), _also(schedule))
     return made, f"systemctl link {{folder}}/*.service && systemctl enable --now {name}.timer"
 
 
@@ -64,7 +64,7 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
         raise UsageError(f"{schedule.gameday}: {why}", "docs/concepts/schedules.md says what runs where")
     beside = file.parent / schedule.gameday
     found = experiments.load(gameday.fault.experiment, gameday.fault.settings, beside.parent)
-    paths = [file.absolute(), beside.resolve()]
+    paths = [file, beside.resolve()]
     if experiments.folder().resolve() not in found.file.resolve().parents:
         paths.append(found.file.resolve())
     base = Path(os.path.commonpath([path.parent for path in paths]))
@@ -78,7 +78,7 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
             f"its rights are not known: {error}", "write its Role by hand, or let github, gitlab or systemd run it"
         ) from None
     name = name[:_LONGEST].rstrip("-")
-    made = bodies(schedule, gameday, home, name, files, str(file.absolute().relative_to(base)), needed, _also(schedule))
+    made = bodies(schedule, gameday, home, name, files, str(file.relative_to(base)), needed, _also(schedule))
     content = "---\n".join(manifests.written(body) for body in made)
     return {f"{name}.yaml": content}, f"kubectl apply --server-side -f {{folder}}/{name}.yaml"
 
@@ -87,13 +87,25 @@ def _github(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
     zone, now = ZoneInfo(schedule.timezone), datetime.now(UTC)
     offsets = {(now + timedelta(days=day)).astimezone(zone).utcoffset() or timedelta() for day in range(366)}
     crons = utc(cron(schedule.at), offsets)
-    made = github(schedule, name, str(file), crons)
+    made = github(schedule, name, _in_repo(schedule, file), crons)
     return {f"{name}.yml": made}, f"move it to .github/workflows/, and keep the kubeconfig as the secret {KUBECONFIG}"
 
 
 def _gitlab(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, str(file), _also(schedule))}
+    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, _in_repo(schedule, file), _also(schedule))}
     return made, "include it in .gitlab-ci.yml, and make the pipeline schedule that its first lines tell"
+
+
+def _in_repo(schedule: Schedule, file: Path) -> str:
+    """Return where a schedule is in its repo; raises UsageError where a forge would not have it, or its gameday."""
+    root = next((folder for folder in file.parents if (folder / ".git").exists()), None)
+    for path in (file, (file.parent / schedule.gameday).resolve()):
+        if root is None or not path.is_relative_to(root):
+            where = f"in the repo {root}" if root else "in a git repo"
+            raise UsageError(
+                f"{path} is not {where}: a forge's job would not find it", "commit it to the repo that runs"
+            )
+    return file.relative_to(root or "/").as_posix()
 
 
 _RUNNERS = {"systemd": _systemd, "kubernetes": _kubernetes, "github": _github, "gitlab": _gitlab}

@@ -109,7 +109,7 @@ def bodies(place: Path) -> list[Body]:
     return list(yaml.safe_load_all((place / f"{NAME}.yaml").read_text()))
 
 
-def dr(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def dr(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     import os  # noqa: PLC0415
 
     return subprocess.run(
@@ -117,6 +117,7 @@ def dr(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        cwd=cwd,
         env={**os.environ, **environ},
     )
 
@@ -266,6 +267,14 @@ def test_a_gameday_that_has_nowhere_to_keep_its_own_says_so_and_strikes_nothing(
     last = slots.kept(reports, "Pod kill, often")[-1]
     assert (last.what, last.code) == ("done", 3)
     assert "cannot be written" in last.cause
+
+
+def test_from_another_folder_the_same_is_written(place: Path, bodies: list[Body], tmp_path: Path) -> None:
+    (place / "elsewhere").mkdir()
+    words = ("schedule", "../often.yaml", "--on", "kubernetes", "--into", str(tmp_path))
+    done = dr(*words, cwd=place / "elsewhere")
+    assert done.returncode == 0, done.stderr
+    assert list(yaml.safe_load_all((tmp_path / f"{NAME}.yaml").read_text())) == bodies
 
 
 def test_a_gameday_that_no_pod_can_hold_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None:

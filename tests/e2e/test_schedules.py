@@ -232,6 +232,36 @@ def test_a_gameday_that_breaks_is_kept_as_broken_and_not_as_interrupted(
     assert (last.what, last.code, last.cause) == ("done", 3, "an error of dr: RuntimeError")
 
 
+@pytest.mark.parametrize("forge", ["github", "gitlab"])
+def test_a_forge_is_told_where_the_schedule_is_in_its_repo_and_not_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: str
+) -> None:
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    (tmp_path / "repo" / "drills").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    file = written(tmp_path / "repo" / "drills")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for said in (file, Path("../repo/drills/schedule.yaml")):
+        done = dr(str(said), "--on", forge, "--into", str(tmp_path / "out"))
+        assert done.exit_code == 0, done.output
+        (made,) = (tmp_path / "out").iterdir()
+        assert "dr schedule run drills/schedule.yaml --yes" in made.read_text()
+        assert str(tmp_path) not in made.read_text()
+
+
+@pytest.mark.parametrize("forge", ["github", "gitlab"])
+def test_what_a_forge_would_not_have_is_refused(tmp_path: Path, forge: str) -> None:
+    done = dr(str(written(tmp_path)), "--on", forge, "--into", str(tmp_path / "out"))
+    assert done.exit_code == 2
+    assert "schedule.yaml is not in a git repo" in done.output
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    outside = written(tmp_path / "repo", gameday="../gameday.yaml")
+    done = dr(str(outside), "--on", forge, "--into", str(tmp_path / "out"))
+    assert done.exit_code == 2
+    assert "gameday.yaml is not in the repo" in done.output
+    assert not (tmp_path / "out").exists()
+
+
 FIELD = st.sampled_from(["*", "0", "5", "*/7", "1-3", "2,4"])
 ELAPSE = re.compile(r"(?:Next elapse|Iter\. #\d+): \w+ ([\d-]+ [\d:]+) UTC")
 
