@@ -255,8 +255,8 @@ class Email(_Strict, frozen=True, rename={"sender": "from"}):
 class Notification(_Strict, frozen=True):
     """Where to tell what happens: `webhook` gets JSON, `slack` a line for people, `email` a mail.
 
-    The address of a webhook is often its password, so it may be a reference. `sign`: the secret by which a webhook
-    knows that a body is ours.
+    The address of a webhook is often its password: then it is a reference, as it always is for `slack`. `sign`: the
+    secret by which a webhook knows that a body is ours.
     """
 
     webhook: str | Reference = ""
@@ -377,6 +377,7 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (patterns, ("blast_radius", "namespaces"), "may not hold patterns or empty names: name each namespace"),
         (silent, ("notifications",), "each needs a `webhook`, a `slack` or an `email`"),
         (unmeant, ("notifications",), "a reference names either `env` or `file`"),
+        *((True, ("notifications", i, kind), cause) for i, n in enumerate(told) for kind, cause in _written_out(n)),
         (unheard, ("notifications",), f"`events` holds what is none of {', '.join(NOTICES)}"),
         (open_mail, ("notifications",), "a password would be sent in the clear: `tls` is none"),
         (unbound, ("abort",), "each condition needs `after`, or the name of a `probe` and `failing_for`"),
@@ -395,6 +396,21 @@ def unasked(steady: SteadyState) -> Iterator[tuple[Path, str]]:
             continue
         for field, cause in questions.wrong(probe):
             yield ("probes", index, *field.split(".")), cause
+
+
+def _written_out(told: Notification) -> Iterator[tuple[str, str]]:
+    """Yield the fields that hold a secret itself, and what to do: files are copied, kept and read by many."""
+    instead = "name a variable ({env: NAME}) or a file ({file: PATH}) that holds it"
+    if isinstance(told.slack, str) and told.slack:
+        yield "slack", f"is an address by which anybody may write to the channel: {instead}"
+    if isinstance(told.webhook, str) and _secret(told.webhook):
+        yield "webhook", f"holds a user or a query, which may be a password: {instead}"
+
+
+def _secret(address: str) -> bool:
+    """Return whether an address holds what only those may know who may use it: a user, or a query."""
+    place, query, _ = address.partition("?")
+    return bool(query) or "@" in place.rpartition("://")[2].partition("/")[0]
 
 
 def planned(steady: SteadyState) -> tuple[PlannedProbe, ...]:

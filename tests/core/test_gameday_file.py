@@ -175,6 +175,27 @@ def test_all_mistakes_are_said_at_once() -> None:
     assert len(wrong) == 4
 
 
+@pytest.mark.parametrize(
+    ("told", "field"),
+    [
+        ("slack: https://hooks.example/services/T0/B0/s3cr3t", "slack"),
+        ("webhook: https://dr:s3cr3t@ops.example/dr", "webhook"),
+        ("webhook: 'https://ops.example/dr?token=s3cr3t'", "webhook"),
+    ],
+)
+def test_a_secret_that_is_written_out_is_refused_and_not_repeated(told: str, field: str) -> None:
+    found, (wrong,) = read(f"{GOOD}notifications:\n  - {{webhook: 'https://a.example/@us'}}\n  - {{{told}}}\n")
+    assert found is None
+    assert wrong.startswith(f"day.yaml:17: notifications.1.{field}: ")
+    assert "{env: NAME}" in wrong
+    assert "s3cr3t" not in wrong
+
+
+def test_a_secret_that_is_referred_to_is_taken() -> None:
+    found, wrong = read(f"{GOOD}notifications:\n  - slack: {{env: HOOK}}\n  - webhook: {{file: hook}}\n")
+    assert (found is None, wrong) == (False, [])
+
+
 def test_a_restore_without_a_repo_is_refused_before_anything_is_broken() -> None:
     _, wrong = read(GOOD.replace("repo: {url: .}\n", ""))
     assert wrong == ["day.yaml: day.yaml: `repo` is missing: a restore from git needs it"]
