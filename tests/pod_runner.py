@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -76,6 +77,8 @@ class PodRunner:
             argv = [_moved(part, paths) for part in [*container.get("command", ()), *container.get("args", ())]]
             left = home / "termination-log"
             environ = {**os.environ, "KUBECONFIG": await self._account(pod, home), RESULT: str(left)}
+            for row in container.get("envFrom", ()):
+                environ |= await self._secret(pod, text(row, "secretRef", "name"))
             for row in container.get("env", ()):
                 field = text(row, "valueFrom", "fieldRef", "fieldPath")
                 where, _, key = field.removeprefix("metadata.").removesuffix("']").partition("['")
@@ -112,6 +115,11 @@ class PodRunner:
                 for row in rows:
                     (place / row["path"]).parent.mkdir(parents=True, exist_ok=True)
                     (place / row["path"]).write_text(text(found, "data", row["key"]))
+            elif name := text(volume, "secret", "secretName"):
+                place = home / mount["name"]
+                place.mkdir()
+                for key, value in (await self._secret(pod, name)).items():
+                    (place / key).write_text(value)
             elif "emptyDir" in volume and mount["mountPath"] != tempfile.gettempdir():
                 place = home / mount["name"]
                 place.mkdir()
@@ -119,6 +127,11 @@ class PodRunner:
                 continue
             paths[mount["mountPath"]] = str(place)
         return paths
+
+    async def _secret(self, pod: Body, name: str) -> dict[str, str]:
+        path = f"/api/v1/namespaces/{text(pod, 'metadata', 'namespace')}/secrets/{name}"
+        _, found = await self._kube.call("GET", path)
+        return {key: base64.b64decode(value).decode() for key, value in mapping(found, "data").items()}
 
     async def _account(self, pod: Body, home: Path) -> str:
         """Return a kubeconfig with the rights of the pod's service account, as a pod's token has them."""

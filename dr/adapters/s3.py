@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from dr.core.errors import ToolError
 
+_SECONDS = 5.0
 _AWS = "https://s3.amazonaws.com"
 
 
@@ -35,11 +36,21 @@ def put(store: Store, base: Path, folders: Iterable[str]) -> int:
     """
     try:
         from minio import Minio  # noqa: PLC0415 - only who uploads needs it
+        from minio.credentials.providers import (  # noqa: PLC0415 - as above
+            AWSConfigProvider,
+            ChainedProvider,
+            EnvAWSProvider,
+            IamAwsProvider,
+        )
         from minio.error import MinioException  # noqa: PLC0415 - as above
+        from urllib3 import PoolManager  # noqa: PLC0415 - as above
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
     except ImportError:
         raise ToolError("minio is not installed", "pip install 'dr-gameday[s3]'") from None
     url, count = urlsplit(store.endpoint or _AWS), 0
+    # Where no role is, whoever hands them out does not answer: that is soon known.
+    role = IamAwsProvider(http_client=PoolManager(timeout=_SECONDS, retries=False))
+    own = None if store.access_key else ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), role])
     try:
         client = Minio(
             url.netloc,
@@ -47,6 +58,7 @@ def put(store: Store, base: Path, folders: Iterable[str]) -> int:
             secret_key=store.secret_key or None,
             secure=url.scheme != "http",
             region=store.region,
+            credentials=own,
         )
         for folder in folders:
             for path in sorted(p for p in (base / folder).rglob("*") if p.is_file() and not p.is_symlink()):

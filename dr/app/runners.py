@@ -20,7 +20,7 @@ from dr.core.cron_job import CLOCKS, bodies, unfit
 from dr.core.errors import StoreError, UsageError
 from dr.core.gameday import Gameday
 from dr.core.rights import rights
-from dr.core.timetable import Schedule
+from dr.core.timetable import Schedule, referred
 from dr.report.console import line
 from dr.report.data import SCHEMA_VERSION, encode
 from dr.report.pipelines import KUBECONFIG, github, gitlab, utc
@@ -49,9 +49,9 @@ def _also(schedule: Schedule) -> Cron | None:
     return after_gaps(cron(schedule.at), ZoneInfo(schedule.timezone), datetime.now(UTC))
 
 
-def _systemd(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
+def _systemd(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> Made:
     command = shutil.which("dr") or str(Path(sys.executable).with_name("dr"))
-    made = systemd(schedule, command, str(file), str(file.parent), _also(schedule))
+    made = systemd(schedule, command, str(file), str(file.parent), _named(schedule, gameday), _also(schedule))
     return made, f"systemctl link {{folder}}/*.service && systemctl enable --now {name}.timer"
 
 
@@ -60,7 +60,7 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
     home = schedule.kubernetes
     if home is None:
         raise UsageError(f"{file} has no `kubernetes`", "say there in which namespace, and with which image")
-    if why := unfit(gameday):
+    if why := unfit(schedule, gameday, home):
         raise UsageError(f"{schedule.gameday}: {why}", "docs/concepts/schedules.md says what runs where")
     beside = file.parent / schedule.gameday
     found = experiments.load(gameday.fault.experiment, gameday.fault.settings, beside.parent)
@@ -83,17 +83,34 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
     return {f"{name}.yaml": content}, f"kubectl apply --server-side -f {{folder}}/{name}.yaml"
 
 
-def _github(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
+def _github(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> Made:
     zone, now = ZoneInfo(schedule.timezone), datetime.now(UTC)
     offsets = {(now + timedelta(days=day)).astimezone(zone).utcoffset() or timedelta() for day in range(366)}
     crons = utc(cron(schedule.at), offsets)
-    made = github(schedule, name, _in_repo(schedule, file), crons)
+    made = github(schedule, name, _in_repo(schedule, file), crons, _variables(schedule, gameday))
     return {f"{name}.yml": made}, f"move it to .github/workflows/, and keep the kubeconfig as the secret {KUBECONFIG}"
 
 
-def _gitlab(schedule: Schedule, _: Gameday, file: Path, name: str) -> Made:
-    made = {f"{name}.gitlab-ci.yml": gitlab(schedule, name, _in_repo(schedule, file), _also(schedule))}
+def _gitlab(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> Made:
+    made = {
+        f"{name}.gitlab-ci.yml": gitlab(
+            schedule, name, _in_repo(schedule, file), _variables(schedule, gameday), _also(schedule)
+        )
+    }
     return made, "include it in .gitlab-ci.yml, and make the pipeline schedule that its first lines tell"
+
+
+def _named(schedule: Schedule, gameday: Gameday) -> tuple[str, ...]:
+    """Return the environment variables that a schedule's secrets are in."""
+    return tuple(sorted({one.env for one in referred(schedule, gameday) if one.env}))
+
+
+def _variables(schedule: Schedule, gameday: Gameday) -> tuple[str, ...]:
+    """Return the same for a forge's job; raises UsageError where a secret is in a file, which such a job has not."""
+    files = sorted(one.file for one in referred(schedule, gameday) if one.file)
+    if files:
+        raise UsageError(f"a forge's job has no file {files[0]}", "refer to a variable: {env: NAME}")
+    return _named(schedule, gameday)
 
 
 def _in_repo(schedule: Schedule, file: Path) -> str:

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from dr.core.calendar import Cron, cron, written
 from dr.core.gameday import Gameday
 from dr.core.herd import Kubernetes
-from dr.core.jobs import IN_CLUSTER, REPORTS, worker
+from dr.core.jobs import IN_CLUSTER, REPORTS, SECRETS, worker
 from dr.core.model import Body
 from dr.core.rights import roles
 from dr.core.rules.rights import Right
-from dr.core.timetable import Schedule
+from dr.core.timetable import Schedule, referred
 
 FILES = "/etc/dr/files"
 CLOCKS = "-clocks"  # ends the name of the CronJob that wakes when clocks have gone forward
@@ -96,10 +96,17 @@ def lasts(schedule: Schedule, gameday: Gameday) -> float:
     return float(schedule.jitter) + steady.within + gameday.recovery.timeout + steady.hold + gameday.cool_down + _SPARE
 
 
-def unfit(gameday: Gameday) -> str:
+def unfit(schedule: Schedule, gameday: Gameday, home: Kubernetes) -> str:
     """Return why a gameday cannot be run from a pod, "" where it can."""
     if gameday.target.create:
         return "it makes an embedded cluster, whose programs no image has: let github, gitlab or systemd run it"
     if gameday.target.context != IN_CLUSTER:
         return f"its target is {gameday.target.context}: a pod strikes its own cluster, `context: {IN_CLUSTER}`"
+    references = tuple(referred(schedule, gameday))
+    if references and not home.secrets:
+        names = ", ".join(sorted(one.env or one.file for one in references))
+        return f"it refers to {names}, and its pod has no secret: name the Secrets that hold it in kubernetes.secrets"
+    outside = sorted(one.file for one in references if one.file and not one.file.startswith(f"{SECRETS}/"))
+    if outside:
+        return f"its pod has no file {outside[0]}: a Secret that kubernetes.secrets names is under {SECRETS}/NAME"
     return ""

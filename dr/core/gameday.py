@@ -239,6 +239,12 @@ class Reference(_Strict, frozen=True):
     env: str = ""
     file: str = ""
 
+    @property
+    def meant(self) -> bool:
+        """Whether it names one of the two, and a variable by what may be its name."""
+        named = self.env.isascii() and self.env.isidentifier()
+        return not self.env if self.file else named
+
 
 class Email(_Strict, frozen=True, rename={"sender": "from"}):
     """A mail server: `tls` is starttls, tls or none; `user` logs in with `password` where it is given."""
@@ -353,7 +359,7 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
     told = gameday.notifications
     silent = any(not (n.webhook or n.slack or n.email) for n in told)
     named = [value for n in told for value in (n.webhook, n.slack, n.sign, n.email and n.email.password)]
-    unmeant = any(isinstance(value, Reference) and bool(value.env) == bool(value.file) for value in named)
+    unmeant = any(isinstance(value, Reference) and not value.meant for value in named)
     unheard = any(set(n.events) - set(NOTICES) for n in told)
     open_mail = any(n.email and n.email.password and n.email.tls == "none" for n in told)
     patterns = [name for name in gameday.blast_radius.namespaces if "*" in name or not name]
@@ -376,7 +382,7 @@ def sense(gameday: Gameday) -> Iterator[tuple[Path, str]]:
         (recovery.by == "runbook" and not (recovery.runbook or gameday.repo), ("recovery",), "names no `runbook`"),
         (patterns, ("blast_radius", "namespaces"), "may not hold patterns or empty names: name each namespace"),
         (silent, ("notifications",), "each needs a `webhook`, a `slack` or an `email`"),
-        (unmeant, ("notifications",), "a reference names either `env` or `file`"),
+        (unmeant, ("notifications",), "a reference names either `env` (letters, digits and _) or `file`"),
         *((True, ("notifications", i, kind), cause) for i, n in enumerate(told) for kind, cause in _written_out(n)),
         (unheard, ("notifications",), f"`events` holds what is none of {', '.join(NOTICES)}"),
         (open_mail, ("notifications",), "a password would be sent in the clear: `tls` is none"),

@@ -111,7 +111,8 @@ class Kubernetes(_Strict, frozen=True):
     """Run as Indexed Jobs of the management cluster.
 
     `claim`: the PersistentVolumeClaim that workers keep their reports in; without it only figures are kept. `keep`: for
-    how long a finished Job and its results stay there.
+    how long a finished Job and its results stay there. `secrets`: Secrets of the namespace whose keys are variables of
+    the container, and files under /etc/dr/secrets/NAME.
     """
 
     namespace: str
@@ -122,6 +123,7 @@ class Kubernetes(_Strict, frozen=True):
     node_selector: dict[str, str] = {}
     resources: Resources = msgspec.field(default_factory=Resources)
     keep: Duration = lasting(86400.0)
+    secrets: tuple[str, ...] = ()
 
 
 class Herd(_Strict, frozen=True):

@@ -16,7 +16,7 @@ from dr.core.model import Body
 IN_CLUSTER = "in-cluster"
 RUN, INDEX = "dr.dev/herd-run", "batch.kubernetes.io/job-completion-index"
 SHEET, WORKER = "/etc/dr/herd", "worker"
-REPORTS = "/reports"
+REPORTS, SECRETS = "/reports", "/etc/dr/secrets"
 _TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
 MET, MISSED, WRONG = 0, 1, 2
 _TRIED = "batch.kubernetes.io/job-index-failure-count"
@@ -138,9 +138,13 @@ def pod_spec(plan: Plan, found: Round, home: Kubernetes) -> Body:
 def worker(name: str, argv: list[str], home: Kubernetes, mounts: dict[str, tuple[str, Body]], lasts: float) -> Body:
     """Return the spec of a pod with one container that is ended after `lasts` seconds.
 
-    `mounts`: by a volume's name its path and its source.
+    `mounts`: by a volume's name its path and its source. What `home` says of Secrets is there as variables and files.
     """
-    mounts = {**mounts, "tmp": (_TMP, {"emptyDir": {}})}
+    secrets = {
+        f"secret-{n}": (f"{SECRETS}/{secret}", {"secret": {"secretName": secret}})
+        for n, secret in enumerate(home.secrets)
+    }
+    mounts = {**mounts, **secrets, "tmp": (_TMP, {"emptyDir": {}})}
     resources = home.resources
     return {
         "restartPolicy": "Never",
@@ -160,6 +164,7 @@ def worker(name: str, argv: list[str], home: Kubernetes, mounts: dict[str, tuple
                 "image": home.image,
                 "command": argv,
                 "env": [{"name": "HOME", "value": _TMP}],
+                "envFrom": [{"secretRef": {"name": secret}} for secret in home.secrets],
                 "resources": {
                     "requests": {"cpu": resources.cpu, "memory": resources.memory},
                     "limits": {"memory": resources.memory_limit},

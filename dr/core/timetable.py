@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from dr.core import questions
 from dr.core.calendar import DAYS, Slot, cron, newest, slots
-from dr.core.gameday import Approval, Duration, Probe, Reference, hook, lasting
+from dr.core.gameday import Approval, Duration, Gameday, Probe, Reference, hook, lasting
 from dr.core.herd import Kubernetes
 from dr.core.model import Diagnostic, Document, Path
 from dr.core.shape import read
@@ -40,7 +40,10 @@ class Freeze(_Strict, frozen=True, rename={"since": "from", "until": "to"}):
 
 
 class S3(_Strict, frozen=True):
-    """A bucket of an S3-compatible store; without `endpoint` AWS, without keys what the machine is allowed to."""
+    """A bucket of an S3-compatible store; without `endpoint` AWS.
+
+    Without keys: what the machine may do by AWS_ variables, by AWS's file of credentials or by its role.
+    """
 
     bucket: str
     endpoint: str = ""
@@ -172,6 +175,16 @@ def stale(schedule: Schedule, met: datetime | None, now: datetime) -> str:
     return "" if age <= timedelta(seconds=float(limit)) else f"it was last met {age.days} days ago, on {met:%Y-%m-%d}"
 
 
+def referred(schedule: Schedule, gameday: Gameday) -> Iterator[Reference]:
+    """Yield the secrets that whoever runs a schedule has to have, by reference."""
+    place = schedule.upload
+    named = [place.access_key, place.secret_key] if place else []
+    for told in gameday.notifications:
+        named += [one for one in (told.webhook, told.slack, told.sign) if isinstance(one, Reference)]
+        named += [told.email.password] if told.email else []
+    yield from dict.fromkeys(one for one in named if one)
+
+
 def parse(document: Document, file: str, zones: Collection[str]) -> tuple[Schedule | None, tuple[Diagnostic, ...]]:
     """Read a schedule file; `zones` are the names of time zones that there are.
 
@@ -182,7 +195,7 @@ def parse(document: Document, file: str, zones: Collection[str]) -> tuple[Schedu
 
 def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, str]]:
     """Yield what is well formed and cannot be meant: where in the file, and why."""
-    hours, approval = schedule.business_hours, schedule.approval
+    hours, approval, place = schedule.business_hours, schedule.approval, schedule.upload
     week = {name.lower() for name in DAYS}
     if cause := _cron_of(schedule.at):
         yield ("at",), cause
@@ -210,6 +223,16 @@ def sense(schedule: Schedule, zones: Collection[str]) -> Iterator[tuple[Path, st
             schedule.skip_when and (not schedule.skip_when.kind or schedule.skip_when.canary),
             ("skip_when",),
             "is one of http, tcp, kubernetes, command and prometheus",
+        ),
+        (
+            place and any(key and not key.meant for key in (place.access_key, place.secret_key)),
+            ("upload",),
+            "a reference names either `env` (letters, digits and _) or `file`",
+        ),
+        (
+            place and bool(place.access_key) != bool(place.secret_key),
+            ("upload",),
+            "`access_key` and `secret_key` go together",
         ),
         (
             approval and not _ordered([approval.until], datetime.fromisoformat, aware=True),

@@ -49,12 +49,12 @@ def _days(rule: Cron, shift: int) -> str:
     return f"{listed(rule.days, 31)} {months} {listed(weekdays, 7)}"
 
 
-def github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> str:
-    """Return a workflow. `file`: the schedule's path in the repo; `crons` in UTC."""
-    return "\n".join(_github(schedule, name, file, crons)) + "\n"
+def github(schedule: Schedule, name: str, file: str, crons: Sequence[str], variables: Sequence[str] = ()) -> str:
+    """Return a workflow. `file`: the schedule's path in the repo; `crons` in UTC; `variables`: those of its secrets."""
+    return "\n".join(_github(schedule, name, file, crons, variables)) + "\n"
 
 
-def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> Iterator[str]:
+def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str], variables: Sequence[str]) -> Iterator[str]:
     yield f"# {_comment(schedule.title)}: at {schedule.at} in {schedule.timezone}. dr itself knows which slot is due."
     yield f"name: {json.dumps(schedule.title)}"
     yield "on:"
@@ -78,7 +78,7 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> I
     yield "      - uses: actions/setup-python@v5"
     yield "        with:"
     yield '          python-version: "3.12"'
-    yield "      - run: pip install dr-gameday"
+    yield f"      - run: pip install {_package(schedule)}"
     # What became of earlier slots: without it a slot could be run twice, and no staleness be known.
     yield "      - uses: actions/cache/restore@v4"
     yield "        with:"
@@ -88,6 +88,7 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> I
     yield "      - name: Hold the gameday if a slot is due"
     yield "        env:"
     yield f"          KUBECONFIG_CONTENT: ${{{{ secrets.{KUBECONFIG} }}}}"
+    yield from (f"          {variable}: ${{{{ secrets.{variable} }}}}" for variable in variables)
     yield "        run: |"
     yield "          umask 077"
     yield '          printf "%s" "$KUBECONFIG_CONTENT" > "$RUNNER_TEMP/kubeconfig"'
@@ -105,17 +106,22 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str]) -> I
     yield "          if-no-files-found: ignore"
 
 
-def gitlab(schedule: Schedule, name: str, file: str, also: Cron | None) -> str:
-    """Return a job to include. `file`: the schedule's path in the repo; `also`: when else to wake for clocks."""
-    return "\n".join(_gitlab(schedule, name, file, also)) + "\n"
+def gitlab(schedule: Schedule, name: str, file: str, variables: Sequence[str] = (), also: Cron | None = None) -> str:
+    """Return a job to include. `file`: the schedule's path in the repo; `variables`: those of its secrets.
+
+    `also`: when else to wake, because of clocks that go forward.
+    """
+    return "\n".join(_gitlab(schedule, name, file, variables, also)) + "\n"
 
 
-def _gitlab(schedule: Schedule, name: str, file: str, also: Cron | None) -> Iterator[str]:
+def _gitlab(schedule: Schedule, name: str, file: str, variables: Sequence[str], also: Cron | None) -> Iterator[str]:
     yield f"# {_comment(schedule.title)}. Include this file, then make a pipeline schedule with the variable"
     yield f"# DR_SCHEDULE={name}, the cron {written(cron(schedule.at))} and the cron time zone {schedule.timezone}."
     if also:
         yield f"# And one like it with the cron {written(also)}: clocks that go forward skip a slot."
     yield f"# The kubeconfig is the variable {KUBECONFIG}, of type file, masked and protected."
+    if variables:
+        yield f"# {', '.join(variables)}: masked and protected variables too."
     yield f"{name}:"
     yield "  image: python:3.12-slim"
     yield "  rules:"
@@ -131,13 +137,17 @@ def _gitlab(schedule: Schedule, name: str, file: str, also: Cron | None) -> Iter
     yield "    when: always"
     yield "  script:"
     yield "    - apt-get update -qq && apt-get install -qq -y git"
-    yield "    - pip install --quiet dr-gameday"
+    yield f"    - pip install --quiet {_package(schedule)}"
     command = f'KUBECONFIG="${KUBECONFIG}" dr schedule run {shlex.quote(file)} --yes'
     yield f"    - {json.dumps(command)}"
     yield "  artifacts:"
     yield "    when: always"
     yield "    paths: [reports]"
     yield "    expire_in: 1 year"
+
+
+def _package(schedule: Schedule) -> str:
+    return "'dr-gameday[s3]'" if schedule.upload else "dr-gameday"
 
 
 def _comment(text: str) -> str:

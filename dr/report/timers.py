@@ -6,7 +6,7 @@ Source: systemd.time(7) for calendar events, systemd.timer(5) and systemd.exec(5
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dr.core.calendar import DAYS, Cron, cron
 from dr.core.timetable import Schedule
@@ -17,10 +17,12 @@ def unit_name(title: str) -> str:
     return f"dr-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-') or 'gameday'}"
 
 
-def systemd(schedule: Schedule, command: str, file: str, folder: str, also: Cron | None) -> dict[str, str]:
+def systemd(
+    schedule: Schedule, command: str, file: str, folder: str, variables: Sequence[str], also: Cron | None
+) -> dict[str, str]:
     """Return the units by file name. command, file and folder: full paths of `dr`, the schedule, and where it works.
 
-    `also`: when else to wake, because of clocks that go forward.
+    variables: the names of those that hold secrets. also: when else to wake, because of clocks that go forward.
 
     The timer only wakes `dr`, which decides by itself: a slot that came while the machine was off is not lost.
     """
@@ -28,6 +30,7 @@ def systemd(schedule: Schedule, command: str, file: str, folder: str, also: Cron
     title = schedule.title.replace("%", "%%").replace("\n", " ")
     rules = (cron(schedule.at), *([also] if also else []))
     events = "\n".join(f"OnCalendar={event} {schedule.timezone}" for rule in rules for event in calendar(rule))
+    given = f"# {' and '.join(variables)}: NAME=VALUE.\nEnvironmentFile=/etc/dr/{name}.env\n" if variables else ""
     quoted = [_quoted(word) for word in (command, "schedule", "run", file, "--yes")]
     return {
         f"{name}.timer": f"""[Unit]
@@ -68,7 +71,7 @@ ReadWritePaths={_quoted(folder)}
 StateDirectory=dr
 CacheDirectory=dr
 Environment=DR_STATE_DIR=%S/dr DR_CACHE_DIR=%C/dr
-""",
+{given}""",
     }
 
 

@@ -118,6 +118,11 @@ def test_an_approval_that_has_ended_and_a_result_that_is_too_old_are_said() -> N
         ({"business_hours": {"from": "17:00", "to": "1700"}}, "business_hours: `from` and `to` are times"),
         ({"business_hours": {"days": ["monday"]}}, "are some of mon"),
         ({"approval": {"by": "ada", "until": "2026-12-31T00:00:00"}}, "with its offset"),
+        ({"upload": {"bucket": "b", "access_key": {"env": "A"}}}, "upload: `access_key` and `secret_key` go together"),
+        (
+            {"upload": {"bucket": "b", "access_key": {"env": "A"}, "secret_key": {"env": "A B: ${{ x }}"}}},
+            "upload: a reference names either",
+        ),
         ({"stale_after": "90 days"}, "no duration"),
         ({"skip_when": {"name": "an incident", "http": {"url": "status"}}}, "skip_when.http.url: is no URL"),
         ({"skip_when": {"name": "an incident", "tcp": {"host": "a", "port": 0}}}, "skip_when.tcp.port: 0 is no port"),

@@ -16,10 +16,11 @@ import yaml
 
 from dr.adapters import slots
 from dr.adapters.kube import Access, Kube, kubeconfig
-from dr.core.body import items, mapping, text
+from dr.core.body import get, items, mapping, text
 from dr.core.model import Body
 from dr.local import cluster
-from tests.chaos.shop import deployment, service
+from tests.chaos.shop import PASSWORD, deployment, named, service
+from tests.e2e.test_schedules import answering
 from tests.embedded import running
 from tests.pod_runner import LABEL, running_pods
 
@@ -34,7 +35,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
 
 
 @pytest.fixture(scope="module")
-def place(town: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bucket() -> Iterator[Any]:
+    with answering(200) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def place(town: cluster.Cluster, bucket: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gameday of the cluster that it runs in, and its schedule; the shop that it strikes is up."""
     folder = tmp_path_factory.mktemp("files")
 
@@ -43,7 +50,9 @@ def place(town: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Pa
             for name, labels in ((HOME, RESTRICTED), ("web", {})):
                 home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
                 await kube.apply(home, manager="test")
+            keys = {"S3_ID": "an-id", "S3_SECRET": PASSWORD}
             for body in (
+                named("Secret", "bucket", HOME, stringData=keys),
                 deployment("web", "web", 1, nodeSelector={"kubernetes.io/hostname": "node-1"}),
                 service("web", "web"),
             ):
@@ -93,6 +102,13 @@ def place(town: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "image": "registry.example/dr:1",
             "command": [sys.executable, "-m", "dr"],
             "node_selector": {LABEL: "true"},
+            "secrets": ["bucket"],
+        },
+        "upload": {
+            "bucket": "kept",
+            "endpoint": f"http://127.0.0.1:{bucket.server_port}",
+            "access_key": {"env": "S3_ID"},
+            "secret_key": {"env": "S3_SECRET"},
         },
     }
     (folder / "days").mkdir()
@@ -123,7 +139,7 @@ def dr(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.C
 
 
 def test_a_cron_job_passes_the_strictest_standard_and_holds_its_gameday_with_its_own_rights(
-    town: cluster.Cluster, place: Path, bodies: list[Body], tmp_path: Path
+    town: cluster.Cluster, bucket: Any, bodies: list[Body], tmp_path: Path
 ) -> None:
     async def go() -> Body:
         async with Kube(town.access) as kube, running_pods(town.access, tmp_path):
@@ -148,6 +164,12 @@ def test_a_cron_job_passes_the_strictest_standard_and_holds_its_gameday_with_its
     logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
     assert {text(c, "type") for c in items(job, "status", "conditions")} == {"SuccessCriteriaMet", "Complete"}, logs
     assert "Report: " in logs
+    put = {path.rpartition("/")[2]: told for path, told, _ in bucket.put}
+    assert "report.html" in put, "its reports are copied, with the keys of a Secret"
+    assert all("Credential=an-id/" in told for told in put.values())
+    assert PASSWORD not in logs + yaml.safe_dump_all(bodies)
+    container = get(job, "spec", "template", "spec", "containers")[0]
+    assert {"name": "secret-0", "mountPath": "/etc/dr/secrets/bucket"} in container["volumeMounts"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,7 @@ def test_every_time_that_a_schedule_can_say_is_one_that_a_cron_job_takes(
         async with Kube(town.access) as kube:
             path = f"/apis/batch/v1/namespaces/{HOME}/cronjobs"
             for job in jobs:
+                job["metadata"]["name"] += "-new"
                 await kube.call("POST", path, job, {"Content-Type": "application/json"}, dryRun="All")
 
     asyncio.run(go())
@@ -275,6 +298,26 @@ def test_from_another_folder_the_same_is_written(place: Path, bodies: list[Body]
     done = dr(*words, cwd=place / "elsewhere")
     assert done.returncode == 0, done.stderr
     assert list(yaml.safe_load_all((tmp_path / f"{NAME}.yaml").read_text())) == bodies
+
+
+@pytest.mark.parametrize(
+    ("secrets", "key", "said"),
+    [
+        ([], "/etc/dr/secrets/bucket/S3_SECRET", "name the Secrets that hold it in kubernetes.secrets"),
+        (["bucket"], "s3-secret", "its pod has no file s3-secret"),
+    ],
+)
+def test_a_secret_that_no_pod_would_have_is_refused(
+    place: Path, tmp_path: Path, secrets: list[str], key: str, said: str
+) -> None:
+    schedule = yaml.safe_load((place / "often.yaml").read_text())
+    schedule["kubernetes"]["secrets"], schedule["upload"]["secret_key"] = secrets, {"file": key}
+    (tmp_path / "days").mkdir()
+    (tmp_path / "days" / "day.yaml").write_text((place / "days" / "day.yaml").read_text())
+    (tmp_path / "often.yaml").write_text(yaml.safe_dump(schedule))
+    done = dr("schedule", str(tmp_path / "often.yaml"), "--on", "kubernetes", "--into", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 def test_a_gameday_that_no_pod_can_hold_is_refused_with_what_to_do(place: Path, tmp_path: Path) -> None:

@@ -205,7 +205,9 @@ def analyze(*words: str) -> str:
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
-    file = written(folder, title='100 % of "it"', at="30 10 1 * TUE", timezone="Europe/Berlin")
+    keys = {"access_key": {"env": "S3_ID"}, "secret_key": {"env": "S3_SECRET"}}
+    more = {"timezone": "Europe/Berlin", "upload": {"bucket": "kept", **keys}}
+    file = written(folder, title='100 % of "it"', at="30 10 1 * TUE", **more)
     done = dr(str(file), "--on", "systemd", "--into", str(tmp_path / "units"))
     assert done.exit_code == 0, done.output
     units = sorted((tmp_path / "units").iterdir())
@@ -216,6 +218,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert "ProtectSystem=strict" in service
     assert {"StateDirectory=dr", "CacheDirectory=dr"} <= set(service), "what a run keeps of its own can be written"
     assert "Environment=DR_STATE_DIR=%S/dr DR_CACHE_DIR=%C/dr" in service
+    assert "EnvironmentFile=/etc/dr/dr-100-of-it.env" in service
 
 
 def test_a_gameday_that_breaks_is_kept_as_broken_and_not_as_interrupted(
@@ -381,6 +384,32 @@ def test_reports_are_copied_and_a_copy_that_fails_changes_no_verdict(
     assert {path for path, _, _ in put} == {"/kept/a/b/2026-11-24-run/report.json"}
     assert all("Credential=an-id/" in told for _, told, _ in put)
     assert PASSWORD not in repr((put, lines))
+
+
+def test_without_keys_a_copy_is_made_with_what_the_machine_may_do_and_never_unsigned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports, lines = tmp_path / "reports", list[str]()
+    (reports / "run").mkdir(parents=True)
+    (reports / "run" / "report.json").write_text("{}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with answering(200) as server:
+        where = f"http://127.0.0.1:{server.server_port}"
+        schedule = schedules.read(written(tmp_path, upload={"bucket": "kept", "endpoint": where}))
+
+        def put() -> list[Any]:
+            server.put.clear()
+            schedules.upload(schedule, tmp_path, reports, frozenset(), lines.append)
+            return list(server.put)
+
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-id")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+        assert [told for _, told, _ in put() if "Credential=an-id/" in told]
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/")
+        assert put() == []
+        assert "the reports were not copied" in lines[-1]
+    assert PASSWORD not in repr(lines)
 
 
 def test_a_slot_whose_holder_was_killed_is_not_run_again_and_is_told(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dr.core.calendar import cron, slots
-from dr.core.timetable import Schedule
+from dr.core.gameday import Reference
+from dr.core.timetable import S3, Schedule
 from dr.report.pipelines import github, gitlab, utc
 
 CHECK = Path(sys.executable).parent / "check-jsonschema"
@@ -40,7 +42,7 @@ def test_what_is_written_is_what_the_forge_reads(tmp_path: Path, forge: str, sch
         content = github(schedule, "dr-kill", file, utc(cron(schedule.at), offsets(schedule.timezone)))
         check = ["--builtin-schema", "vendor.github-workflows"]
     else:
-        content = gitlab(schedule, "dr-kill", file, None)
+        content = gitlab(schedule, "dr-kill", file)
         check = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
     written = tmp_path / "written.yml"
     written.write_text(content)
@@ -73,6 +75,21 @@ def test_github_wakes_dr_at_every_slot_in_summer_and_in_winter(
     woken = sorted({slot.at for one in rules for slot in slots(one, UTC, begin, end)})
     # In an hour that clocks skip a slot comes a little sooner: `within` covers that.
     assert all(woken[bisect_left(woken, at)] - at <= timedelta(hours=1) for at in due)
+
+
+def test_a_forge_installs_and_hands_over_what_a_copy_of_the_reports_needs() -> None:
+    place = S3("kept", access_key=Reference(env="S3_ID"), secret_key=Reference(env="S3_KEY"))
+    schedule = replace(SCHEDULES[0], upload=place)
+    workflow = yaml.safe_load(github(schedule, "dr-kill", "s.yaml", ("0 0 * * *",), ("S3_ID", "S3_KEY")))
+    steps = workflow["jobs"]["gameday"]["steps"]
+    assert [step for step in steps if "pip install 'dr-gameday[s3]'" in step.get("run", "")]
+    (held,) = [step for step in steps if "dr schedule run" in step.get("run", "")]
+    assert held["env"]["S3_ID"] == "${{ secrets.S3_ID }}"
+    assert held["env"]["S3_KEY"] == "${{ secrets.S3_KEY }}"
+    job = gitlab(schedule, "dr-kill", "s.yaml", ("S3_ID", "S3_KEY"))
+    assert "pip install --quiet 'dr-gameday[s3]'" in job
+    assert "# S3_ID, S3_KEY: masked" in job
+    assert "[s3]" not in gitlab(SCHEDULES[0], "dr-kill", "s.yaml")
 
 
 def test_an_hourly_schedule_stays_one_line() -> None:
