@@ -120,6 +120,9 @@ class PodRunner:
                 place.mkdir()
                 for key, value in (await self._secret(pod, name)).items():
                     (place / key).write_text(value)
+            elif name := text(volume, "persistentVolumeClaim", "claimName"):
+                place = self._folder / f"claim-{name}"  # what one pod leaves there the next one finds
+                place.mkdir(exist_ok=True)
             elif "emptyDir" in volume and mount["mountPath"] != tempfile.gettempdir():
                 place = home / mount["name"]
                 place.mkdir()

@@ -60,6 +60,9 @@ def _kubernetes(schedule: Schedule, gameday: Gameday, file: Path, name: str) -> 
     home = schedule.kubernetes
     if home is None:
         raise UsageError(f"{file} has no `kubernetes`", "say there in which namespace, and with which image")
+    if not home.claim:
+        remedy = "name a PersistentVolumeClaim of its namespace; ReadWriteOnce is enough"
+        raise UsageError(f"{file} has no `kubernetes.claim`: a pod would forget its slots, and hold one twice", remedy)
     if why := unfit(schedule, gameday, home):
         raise UsageError(f"{schedule.gameday}: {why}", "docs/concepts/schedules.md says what runs where")
     beside = file.parent / schedule.gameday

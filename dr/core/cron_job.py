@@ -34,9 +34,8 @@ def bodies(
     """Return the objects to apply.
 
     `files`: contents by relative path, of which `file` is the schedule. `name` is that of all objects. `also`: when
-    else to wake, because of clocks that go forward. Reports go to the claim: without one they are gone with the pod,
-    and so is what is known of slots; then only the CronJob's own `Forbid` and its deadline keep a slot from being run
-    twice.
+    else to wake, because of clocks that go forward. Reports go to the claim, and with them what is known of slots:
+    in autumn a CronJob wakes twice for one.
     """
     place = {"name": name, "namespace": home.namespace}
     keys = {path: f"file-{number}" for number, path in enumerate(sorted(files))}
@@ -60,11 +59,10 @@ def bodies(
 
 def _pod(schedule: Schedule, gameday: Gameday, home: Kubernetes, name: str, keys: Mapping[str, str], file: str) -> Body:
     mounted = [{"key": key, "path": path} for path, key in sorted(keys.items())]
-    claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
     argv = [*home.command, "schedule", "run", f"{FILES}/{file}", "--yes", "--reports", REPORTS]
     mounts: dict[str, tuple[str, Body]] = {
         "files": (FILES, {"configMap": {"name": name, "items": mounted}}),
-        "reports": (REPORTS, claimed),
+        "reports": (REPORTS, {"persistentVolumeClaim": {"claimName": home.claim}}),
     }
     return worker("gameday", argv, replace(home, service_account=name), mounts, lasts(schedule, gameday))
 

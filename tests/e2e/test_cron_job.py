@@ -51,7 +51,12 @@ def place(town: cluster.Cluster, bucket: Any, tmp_path_factory: pytest.TempPathF
                 home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
                 await kube.apply(home, manager="test")
             keys = {"S3_ID": "an-id", "S3_SECRET": PASSWORD}
+            room = {"storage": "1Gi"}
+            volume = {"capacity": room, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/nowhere"}}
+            claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": room}}
             for body in (
+                named("PersistentVolume", "reports", spec=volume),
+                named("PersistentVolumeClaim", "reports", HOME, spec=claim),
                 named("Secret", "bucket", HOME, stringData=keys),
                 deployment("web", "web", 1, nodeSelector={"kubernetes.io/hostname": "node-1"}),
                 service("web", "web"),
@@ -95,14 +100,15 @@ def place(town: cluster.Cluster, bucket: Any, tmp_path_factory: pytest.TempPathF
     schedule = {
         "title": "Pod kill, often",
         "gameday": "days/day.yaml",
-        "at": "* * * * *",
-        "within": "4h",
+        "at": "@yearly",  # and never while the tests run
+        "within": "400d",
         "kubernetes": {
             "namespace": HOME,
             "image": "registry.example/dr:1",
             "command": [sys.executable, "-m", "dr"],
             "node_selector": {LABEL: "true"},
             "secrets": ["bucket"],
+            "claim": "reports",
         },
         "upload": {
             "bucket": "kept",
@@ -141,29 +147,30 @@ def dr(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.C
 def test_a_cron_job_passes_the_strictest_standard_and_holds_its_gameday_with_its_own_rights(
     town: cluster.Cluster, bucket: Any, bodies: list[Body], tmp_path: Path
 ) -> None:
-    async def go() -> Body:
+    async def ran(kube: Kube, name: str) -> Body:
+        """Run what the CronJob makes; return the Job as it ended."""
+        made = next(body for body in bodies if body["kind"] == "CronJob")
+        job = named("Job", name, HOME, "batch/v1", spec=made["spec"]["jobTemplate"]["spec"])
+        await kube.create(job)
+        async with asyncio.timeout(60):
+            async for change in kube.watch("batch/v1", "Job", namespace=HOME):
+                ended = {text(c, "type") for c in items(change.body, "status", "conditions")}
+                if ended & {"Complete", "Failed"} and text(change.body, "metadata", "name") == name:
+                    return change.body
+        raise AssertionError
+
+    async def go() -> tuple[Body, Body]:
         async with Kube(town.access) as kube, running_pods(town.access, tmp_path):
             for body in bodies:
                 await kube.apply(body, manager="test")
-            made = next(body for body in bodies if body["kind"] == "CronJob")
-            job = {
-                "apiVersion": "batch/v1",
-                "kind": "Job",
-                "metadata": {"name": "now", "namespace": HOME},
-                "spec": made["spec"]["jobTemplate"]["spec"],
-            }
-            await kube.create(job)
-            async with asyncio.timeout(60):
-                async for change in kube.watch("batch/v1", "Job", namespace=HOME):
-                    ended = {text(c, "type") for c in items(change.body, "status", "conditions")}
-                    if ended & {"Complete", "Failed"} and text(change.body, "metadata", "name") == "now":
-                        break
-            return change.body
+            return await ran(kube, "first"), await ran(kube, "second")
 
-    job = asyncio.run(go())
-    logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    job, again = asyncio.run(go())
+    logs = "".join(log.read_text() for log in tmp_path.glob("first-*.log"))
     assert {text(c, "type") for c in items(job, "status", "conditions")} == {"SuccessCriteriaMet", "Complete"}, logs
     assert "Report: " in logs
+    assert {text(c, "type") for c in items(again, "status", "conditions")} == {"SuccessCriteriaMet", "Complete"}
+    assert "was dealt with" in next(tmp_path.glob("second-*.log")).read_text(), "the next pod knows of the slot"
     put = {path.rpartition("/")[2]: told for path, told, _ in bucket.put}
     assert "report.html" in put, "its reports are copied, with the keys of a Secret"
     assert all("Credential=an-id/" in told for told in put.values())
@@ -290,6 +297,16 @@ def test_a_gameday_that_has_nowhere_to_keep_its_own_says_so_and_strikes_nothing(
     last = slots.kept(reports, "Pod kill, often")[-1]
     assert (last.what, last.code) == ("done", 3)
     assert "cannot be written" in last.cause
+
+
+def test_a_pod_that_would_forget_its_slots_is_refused(place: Path, tmp_path: Path) -> None:
+    schedule = yaml.safe_load((place / "often.yaml").read_text())
+    del schedule["kubernetes"]["claim"]
+    (place / "forgetful.yaml").write_text(yaml.safe_dump(schedule))
+    done = dr("schedule", str(place / "forgetful.yaml"), "--on", "kubernetes", "--into", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "has no `kubernetes.claim`" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_from_another_folder_the_same_is_written(place: Path, bodies: list[Body], tmp_path: Path) -> None:
