@@ -11,6 +11,11 @@ from dr.core.calendar import Cron, cron, listed, written
 from dr.core.timetable import Schedule
 
 _MINUTES = 360  # a job is ended after so many: GitHub's own limit
+_DAYS, _MONTHLY = 90, "17 4 1 * *"  # GitHub's own limit, and a run that hands on what would end with it
+_LATEST = (
+    "[.artifacts[] | select((.expired | not) and .workflow_run.head_repository_id == .workflow_run.repository_id)]"
+    " | max_by(.created_at) | .workflow_run.id // empty"
+)
 KUBECONFIG = "DR_KUBECONFIG"
 
 
@@ -60,9 +65,12 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str], vari
     yield "on:"
     yield "  schedule:"
     yield from (f"    - cron: {json.dumps(one)}" for one in crons)
+    yield f"    # What is known of earlier slots is kept for {_DAYS} days, from run to run."
+    yield f"    - cron: {json.dumps(_MONTHLY)}"
     yield "  workflow_dispatch: {}"
     yield "permissions:"
     yield "  contents: read"
+    yield "  actions: read"
     yield "concurrency:"
     yield f"  group: {name}"
     yield "  cancel-in-progress: false"
@@ -79,12 +87,15 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str], vari
     yield "        with:"
     yield '          python-version: "3.12"'
     yield f"      - run: pip install {_package(schedule)}"
-    # What became of earlier slots: without it a slot could be run twice, and no staleness be known.
-    yield "      - uses: actions/cache/restore@v4"
-    yield "        with:"
-    yield "          path: reports"
-    yield f"          key: {name}-${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}"
-    yield f"          restore-keys: {name}-"
+    # Without what became of earlier slots one could be held twice, and no staleness be known. Not from the cache, of
+    # which GitHub removes what nobody used for a week; not from a fork's run, which may call its artifact the same.
+    yield "      - name: Fetch what is known of earlier slots"
+    yield "        env:"
+    yield "          GH_TOKEN: ${{ github.token }}"
+    yield "        run: |"
+    yield f'          asked="repos/$GITHUB_REPOSITORY/actions/artifacts?per_page=100&name={name}"'
+    yield f'          run=$(gh api "$asked" --jq {shlex.quote(_LATEST)})'
+    yield f'          if [ -n "$run" ]; then gh run download "$run" --name {name} --dir reports; fi'
     yield "      - name: Hold the gameday if a slot is due"
     yield "        env:"
     yield f"          KUBECONFIG_CONTENT: ${{{{ secrets.{KUBECONFIG} }}}}"
@@ -93,16 +104,13 @@ def _github(schedule: Schedule, name: str, file: str, crons: Sequence[str], vari
     yield "          umask 077"
     yield '          printf "%s" "$KUBECONFIG_CONTENT" > "$RUNNER_TEMP/kubeconfig"'
     yield f'          KUBECONFIG="$RUNNER_TEMP/kubeconfig" dr schedule run {shlex.quote(file)} --yes'
-    yield "      - uses: actions/cache/save@v4"
-    yield "        if: always()"
-    yield "        with:"
-    yield "          path: reports"
-    yield f"          key: {name}-${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}"
     yield "      - uses: actions/upload-artifact@v4"
     yield "        if: always()"
     yield "        with:"
     yield f"          name: {name}"
     yield "          path: reports"
+    yield f"          retention-days: {_DAYS}"
+    yield "          overwrite: true"
     yield "          if-no-files-found: ignore"
 
 
@@ -131,6 +139,8 @@ def _gitlab(schedule: Schedule, name: str, file: str, variables: Sequence[str], 
     yield f"  timeout: {_MINUTES} minutes"
     yield "  variables:"
     yield '    GIT_DEPTH: "0"'
+    yield "  # What became of earlier slots: without it one could be held twice. GitLab promises no cache, and of more"
+    yield "  # than one runner it has to be shared."
     yield "  cache:"
     yield f"    key: {name}"
     yield "    paths: [reports]"
