@@ -17,7 +17,7 @@ from dr.adapters import history, s3, slots, store
 from dr.adapters.kube import Access
 from dr.adapters.manifests import parse as parse_yaml
 from dr.adapters.probing.questions import Asker, Refused, Unasked
-from dr.app import gamedays
+from dr.app import experiments, gamedays
 from dr.app.answer import Answer
 from dr.app.exercises import Options, Shown
 from dr.app.notices import secret
@@ -53,8 +53,15 @@ def read(file: Path) -> Schedule:
 def stale_after(file: Path) -> tuple[str, float] | None:
     """Return a schedule's scenario and after how many seconds it is stale; None where it says nothing of that."""
     schedule = read(file)
-    gameday, _ = gamedays.read(file.parent / schedule.gameday)
-    return None if schedule.stale_after is None else (gameday.scenario, float(schedule.stale_after))
+    return None if schedule.stale_after is None else (_scenario(schedule, file), float(schedule.stale_after))
+
+
+def _scenario(schedule: Schedule, file: Path) -> str:
+    """Return the word under which the history keeps a schedule's gameday."""
+    beside = file.parent / schedule.gameday
+    gameday, _ = gamedays.read(beside)
+    fault = gameday.fault
+    return gameday.scenario or experiments.load(fault.experiment, fault.settings, beside.parent).file.stem
 
 
 def coming_up(file: Path, count: int, form: str) -> Answer:
@@ -77,16 +84,14 @@ def coming_up(file: Path, count: int, form: str) -> Answer:
 def check(file: Path, reports: Path, form: str) -> Answer:
     """Answer `dr schedule check`: what became of the last slots, and whether the scenario is stale (exit code 1)."""
     schedule, now = read(file), datetime.now(UTC)
-    gameday, _ = gamedays.read(file.parent / schedule.gameday)
-    told = slots.kept(reports, schedule.title)
-    good = [r.time for r in history.rows(reports, gameday.scenario) if r.verdict == "met"]
-    why = timetable.stale(schedule, datetime.fromisoformat(good[-1]) if good else None, now)
+    told, scenario = slots.kept(reports, schedule.title), _scenario(schedule, file)
+    good = history.rows(reports, scenario, verdict="met", limit=1)
+    why = timetable.stale(schedule, good[0].time if good else "", now)
     latest = tuple({one.slot: one for one in told}.values())[-10:]
     code = 1 if why else 0
     if form == "json":
         return Answer(content=encode({"schema": SCHEMA_VERSION, "stale": why, "slots": latest}), exit_code=code)
     lines: list[Line] = [line(f"{one.slot}  {one.what}  {_became(one)}".rstrip()) for one in latest]
-    scenario = gameday.scenario or schedule.gameday
     said = (("✗ ", "red"), f"{scenario} is stale: {why}") if why else (("✓ ", "green"), f"{scenario} is not stale")
     lines.append(line(*said))
     return Answer(tuple(lines), exit_code=code)

@@ -54,7 +54,7 @@ def _standing(scenario: str, groups: list[Group], limit: float | None, now: date
     oldest = min(groups, key=lambda g: (g.met, g.target), default=None)
     return Standing(
         scenario,
-        _state(age, limit),
+        state(age, limit),
         sum(group.runs for group in groups),
         len(groups),
         max((group.last for group in groups), default=""),
@@ -67,7 +67,8 @@ def _standing(scenario: str, groups: list[Group], limit: float | None, now: date
     )
 
 
-def _state(age: float | None, limit: float | None) -> str:
+def state(age: float | None, limit: float | None) -> str:
+    """Return which of `STATES` a scenario is in that was last met so many seconds ago, None for never."""
     if limit is None:
         return "no limit"
     if age is None or age > limit:

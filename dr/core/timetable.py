@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -15,7 +15,9 @@ from dr.core.gameday import Approval, Duration, Gameday, Probe, Reference, hook,
 from dr.core.herd import Kubernetes
 from dr.core.model import Diagnostic, Document, Path
 from dr.core.shape import read
+from dr.core.stale import since, state
 
+_DAY = 86_400.0
 _MOST = 100  # slots that are told as missed at once
 
 
@@ -164,15 +166,12 @@ def refused(schedule: Schedule, now: datetime) -> str:
     return f"the approval of {approval.by} ended on {approval.until}"
 
 
-def stale(schedule: Schedule, met: datetime | None, now: datetime) -> str:
-    """Return why the scenario is stale, "" where it is not. `met`: when its last good run began."""
-    limit = schedule.stale_after
-    if limit is None:
+def stale(schedule: Schedule, met: str, now: datetime) -> str:
+    """Return why the scenario is stale, "" where it is not. `met`: when its last good run began, "" for never."""
+    age = since(met, now)
+    if state(age, schedule.stale_after) != "stale":
         return ""
-    if met is None:
-        return "it was never met"
-    age = now - met
-    return "" if age <= timedelta(seconds=float(limit)) else f"it was last met {age.days} days ago, on {met:%Y-%m-%d}"
+    return "it was never met" if age is None else f"it was last met {int(age // _DAY)} days ago, on {met[:10]}"
 
 
 def referred(schedule: Schedule, gameday: Gameday) -> Iterator[Reference]:

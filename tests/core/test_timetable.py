@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from dr.core.calendar import Slot, cron, slots
 from dr.core.gameday import Approval, Duration
+from dr.core.history import Group
 from dr.core.model import Document
+from dr.core.stale import board
 from dr.core.timetable import Freeze, Hours, Schedule, closed, due, parse, put_off, refused, stale
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -97,9 +99,17 @@ def test_an_approval_that_has_ended_and_a_result_that_is_too_old_are_said() -> N
     )
     assert refused(approved, TUESDAY) == "the approval of ada ended on 2026-11-24T00:00:00+01:00"
     assert refused(approved, TUESDAY - timedelta(days=1)) == refused(WEEKLY, TUESDAY) == ""
-    assert stale(approved, None, TUESDAY) == "it was never met"
-    assert "3 days ago" in stale(approved, TUESDAY - timedelta(days=3), TUESDAY)
-    assert stale(approved, TUESDAY, TUESDAY) == stale(WEEKLY, None, TUESDAY) == ""
+    assert stale(approved, "", TUESDAY) == "it was never met"
+    assert "3 days ago" in stale(approved, (TUESDAY - timedelta(days=3)).isoformat(), TUESDAY)
+    assert stale(approved, TUESDAY.isoformat(), TUESDAY) == stale(WEEKLY, "", TUESDAY) == ""
+
+
+@given(st.floats(0, 400), st.floats(1, 400))
+def test_a_schedule_and_the_board_call_the_same_stale(days: float, limit: float) -> None:
+    met = (TUESDAY - timedelta(days=days)).isoformat()
+    schedule = Schedule("t", "g", "@daily", stale_after=Duration(limit * 86400.0))
+    (standing,) = board([Group("s", "eu", 1, met, met)], {"s": limit * 86400.0}, TUESDAY)
+    assert bool(stale(schedule, met, TUESDAY)) == (standing.state == "stale")
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dr.adapters import slots
+from dr.adapters import history, slots
 from dr.app import gamedays, schedules
 from dr.cli import main
 from dr.core import calendar as calendars
 from dr.core.calendar import Cron, cron
+from dr.core.history import Row
 from dr.core.timetable import Slotted
 from dr.report.timers import calendar
 from tests.lacking import lacking
@@ -59,6 +60,21 @@ def dr(*words: str) -> Any:
     done = CliRunner().invoke(main, ["schedule", *words])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done
+
+
+def test_what_another_scenario_met_does_not_make_this_one_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(GAMEDAY, "scenario", "")  # it is kept under its experiment's name
+    file, now = written(tmp_path, stale_after="90d"), datetime.now(UTC).isoformat()
+    words = ("check", str(file), "--reports", str(tmp_path / "reports"))
+    history.add(tmp_path / "reports", Row("run-1", now, "gameday", "node-loss", "t", "met"))
+    assert dr(*words).exit_code == 1
+    assert "pod-kill is stale: it was never met" in dr(*words).stdout
+    history.add(tmp_path / "reports", Row("run-2", now, "gameday", "pod-kill", "t", "missed"))
+    assert dr(*words).exit_code == 1
+    history.add(tmp_path / "reports", Row("run-3", now, "gameday", "pod-kill", "t", "met"))
+    assert dr(*words).exit_code == 0
 
 
 def test_what_is_to_come_is_shown_with_what_will_be_skipped() -> None:
