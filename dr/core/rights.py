@@ -12,7 +12,7 @@ from dr.core.body import plural
 from dr.core.chaos import filled
 from dr.core.gameday import Gameday, KubernetesProbe, Probe
 from dr.core.model import Body
-from dr.core.rules.rights import ACTIVITIES, ALWAYS, SETS, Right
+from dr.core.rules.rights import ACTIVITIES, ALWAYS, BY, DEFAULTS, OWN, REFUSED, Right
 
 _RBAC = "rbac.authorization.k8s.io"
 _APPS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
@@ -24,10 +24,12 @@ def rights(gameday: Gameday, experiment: Mapping[str, Any], settings: Mapping[st
     `settings` is the experiment's whole configuration. Raises ValueError, naming it, for what no row tells the rights
     of: rights that are guessed are too few or too many.
     """
-    found = [*ALWAYS]
+    found, providers = [*ALWAYS], tuple(_providers(experiment))
+    if refused := next((REFUSED[name] for name in map(_name, providers) if name in REFUSED), ""):
+        raise ValueError(refused)
     for probe in gameday.steady_state.probes:
         found += _of_probe(probe)
-    for provider in _providers(experiment):
+    for provider in providers:
         found += _of_activity(filled(provider, settings))
     if gameday.recovery.by not in ("observe", "runbook"):
         raise ValueError(f"recovery by {gameday.recovery.by}: who rebuilds a platform needs rights over all of it")
@@ -57,28 +59,54 @@ def _of_probe(probe: Probe) -> Iterator[Right]:
 
 def _named(asked: KubernetesProbe) -> Right:
     kind, *home, name = (asked.workload or asked.ready or asked.exists).split("/")
-    if not home:
-        raise ValueError(f"probe of {kind} {name}: it is cluster-scoped, and a Role reaches one namespace")
     group = asked.api_version.rpartition("/")[0] if asked.api_version else _group(kind)
-    return Right(home[0], group, plural(kind), ("get",), name)
+    return Right(home[0] if home else "", group, plural(kind), ("get",), name)
 
 
 def _group(kind: str) -> str:
     return "apps" if kind in _APPS else ""
 
 
+def _name(provider: Mapping[str, Any]) -> str:
+    return f"{provider.get('module', '')}.{provider.get('func', '')}"
+
+
 def _of_activity(provider: Mapping[str, Any]) -> Iterator[Right]:
-    name = f"{provider.get('module', '')}.{provider.get('func', '')}"
+    name = _name(provider)
     if provider.get("type") != "python" or name not in ACTIVITIES:
         raise ValueError(f"{name}: no row tells its rights")
-    given = {key: str(value) for key, value in (provider.get("arguments") or {}).items()}
-    kind, version = given.get("kind", ""), given.get("api_version", "")
-    known = {**given, "resource": plural(kind), "group": version.rpartition("/")[0] if version else _group(kind)}
+    known = _words({key: str(value) for key, value in (provider.get("arguments") or {}).items()})
     for row in ACTIVITIES[name]:
-        if row is SETS and kind != "Deployment":
-            continue
-        words = {field: getattr(row, field).format_map(known) for field in ("namespace", "group", "resource", "name")}
-        yield replace(row, **words)
+        if isinstance(row, Right):
+            yield from _of_row(row, known)
+        elif known.get(row.argument) in row.values:
+            for right in row.rights:
+                yield from _of_row(right, known)
+
+
+def _words(given: Mapping[str, str]) -> dict[str, str]:
+    """Return an activity's arguments, and the other words that rows are made of."""
+    kind, version = given.get("kind", ""), given.get("api_version", "")
+    group = version.rpartition("/")[0] if version else _group(kind)
+    resource, _, crd_group = given.get("name", "").partition(".")
+    return {
+        "names": "",
+        **DEFAULTS,
+        **given,
+        "group": group,
+        "resource": plural(kind),
+        "crd_group": crd_group,
+        "crd_resource": resource,
+        BY: "name" if given.get("name") else "selector",
+        OWN: "yes" if "." in group and not group.endswith(".k8s.io") else "no",
+    }
+
+
+def _of_row(row: Right, known: Mapping[str, str]) -> Iterator[Right]:
+    """Yield a row's rights with the words filled in: one for each name, where there are several with commas."""
+    words = {field: getattr(row, field).format_map(known) for field in ("namespace", "group", "resource", "name")}
+    for name in words["name"].split(","):
+        yield replace(row, **{**words, "name": name.strip()})
 
 
 def merged(found: Iterable[Right]) -> tuple[Right, ...]:
@@ -86,7 +114,7 @@ def merged(found: Iterable[Right]) -> tuple[Right, ...]:
     verbs: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for right in found:
         verbs[right.namespace, right.group, right.resource, right.name] |= set(right.verbs)
-    left = {key: own - verbs.get((*key[:3], ""), set()) if key[3] else own for key, own in sorted(verbs.items())}
+    left = {key: own.difference(*(verbs.get(wide, ()) for wide in _wider(*key))) for key, own in sorted(verbs.items())}
     return tuple(
         Right(namespace, group, resource, tuple(sorted(own)), name)
         for (namespace, group, resource, name), own in left.items()
@@ -94,13 +122,27 @@ def merged(found: Iterable[Right]) -> tuple[Right, ...]:
     )
 
 
+def _wider(namespace: str, group: str, resource: str, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the places whose rights hold for a place too."""
+    if name:
+        yield namespace, group, resource, ""
+    if namespace:
+        yield "", group, resource, name
+    if namespace and name:
+        yield "", group, resource, ""
+
+
 def roles(found: Iterable[Right], name: str, account: str, home: str) -> Iterator[Body]:
-    """Yield a Role and its RoleBinding for each namespace, for the service account of the namespace `home`."""
+    """Yield a Role and its RoleBinding for each namespace, for the service account of the namespace `home`.
+
+    What is meant in all namespaces, or is in none, is a ClusterRole and its binding, which bear the name of `home` too.
+    """
     spaces: dict[str, list[Right]] = defaultdict(list)
     for right in found:
         spaces[right.namespace].append(right)
     for namespace, own in spaces.items():
-        metadata = {"name": name, "namespace": namespace}
+        kind = "Role" if namespace else "ClusterRole"
+        metadata = {"name": name, "namespace": namespace} if namespace else {"name": f"{home}:{name}"}
         rules = [
             {
                 "apiGroups": [right.group],
@@ -110,11 +152,11 @@ def roles(found: Iterable[Right], name: str, account: str, home: str) -> Iterato
             }
             for right in own
         ]
-        yield {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules}
+        yield {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": metadata, "rules": rules}
         yield {
             "apiVersion": f"{_RBAC}/v1",
-            "kind": "RoleBinding",
+            "kind": f"{kind}Binding",
             "metadata": metadata,
-            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
+            "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": metadata["name"]},
             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home}],
         }
