@@ -91,7 +91,16 @@ def _cron_job(rule: Cron, name: str, schedule: Schedule, place: Body, pod: Body)
 def lasts(schedule: Schedule, gameday: Gameday) -> float:
     """Return after how many seconds a run that has not ended is stuck: all its own limits are over."""
     steady = gameday.steady_state
-    return float(schedule.jitter) + steady.within + gameday.recovery.timeout + steady.hold + gameday.cool_down + _SPARE
+    queued = float(schedule.within) if schedule.concurrency == "queue" else 0.0
+    return (
+        queued
+        + float(schedule.jitter)
+        + steady.within
+        + gameday.recovery.timeout
+        + steady.hold
+        + gameday.cool_down
+        + _SPARE
+    )
 
 
 def unfit(schedule: Schedule, gameday: Gameday, home: Kubernetes) -> str:

@@ -199,6 +199,8 @@ def test_every_time_that_a_schedule_can_say_is_one_that_a_cron_job_takes(
     ]
 
     policies = {job["spec"]["concurrencyPolicy"] for job in jobs}
+    lasts = mapping(jobs[0], "spec", "jobTemplate", "spec", "template", "spec")["activeDeadlineSeconds"]
+    assert (lasts > 400 * 86_400) is (at == "@yearly"), "as long as it may have to wait"
     assert policies == {"Allow" if at == "@yearly" else "Forbid"}, "who queues waits in its pod"
 
     async def go() -> None:
