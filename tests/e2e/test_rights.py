@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from dr.adapters.kube import Access, kubeconfig
+from dr.chaos.bodies import cleaned
 from dr.core.body import text
 from dr.core.model import Body
 from dr.local import cluster
-from tests.chaos.shop import kubectl, named, objects, opened, shop
+from tests.chaos.shop import deployment, kubectl, named, objects, opened, shop
 from tests.embedded import running
 
 HOME = "gamedays"
@@ -50,6 +51,7 @@ SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
     "node": ("node-loss", {**WEB, "service": "web", "nodes": "node-2"}),
     "drained node": ("node-loss", {**WEB, "service": "web", "nodes": "node-2", "mode": "drain"}),
 }
+NODES: list[Body] = []  # as they were
 # What the probe of the workload asks, which all of them have: left out once.
 COMMON = ("shop: get deployments", "shop: list replicasets", "shop: list pods")
 
@@ -58,18 +60,21 @@ COMMON = ("shop: get deployments", "shop: list replicasets", "shop: list pods")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
     with running(tmp_path_factory.mktemp("rights"), "rights", nodes=3) as made:
         opened(made)
+        kubectl(made, "-n", "shop", "delete", "pod", "alone", "--force", "--grace-period=0")  # nobody makes it anew
+        NODES.extend(cleaned(node) for node in objects(made, "nodes"))
         whole(made)
         yield made
 
 
 def extra(town: cluster.Cluster) -> list[Body]:
-    """Return a sealing key, and a Secret that a till has made, which goes with it."""
+    """Return a sealing key, a Secret that a till has made, which goes with it, and what stands on one node only."""
     till = next(body for body in objects(town, "tills", "-n", "shop") if body["metadata"]["name"] == "till-0")
     owner = {"apiVersion": "shop.example/v1", "kind": "Till", "name": "till-0", "uid": till["metadata"]["uid"]}
     key, made = (named("Secret", name, "shop", stringData={"a": "b"}) for name in ("key", "made"))
     key["metadata"]["labels"] = {"sealing": "active"}
     made["metadata"]["ownerReferences"] = [owner]
-    return [named("Namespace", HOME), key, made]
+    pinned = deployment("gate", "pinned", 1, nodeSelector={"kubernetes.io/hostname": "node-2"})
+    return [named("Namespace", HOME), key, made, pinned]
 
 
 def whole(town: cluster.Cluster) -> None:
@@ -77,7 +82,7 @@ def whole(town: cluster.Cluster) -> None:
     *most, crds, one, two, three, hook = shop()
     kept = [body for body in most if body["kind"] not in ("Pod", "PersistentVolume", "PersistentVolumeClaim")]
     words = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    kubectl(town, *words, stdin=yaml.safe_dump_all([crds, *kept]))
+    kubectl(town, *words, stdin=yaml.safe_dump_all([*NODES, crds, *kept]))
     kubectl(town, "wait", "--for=condition=Established", "crd/tills.shop.example", "--timeout=20s")
     kubectl(town, *words, stdin=yaml.safe_dump_all([one, two, three, hook]))
     kubectl(town, *words, stdin=yaml.safe_dump_all(extra(town)))
@@ -86,7 +91,7 @@ def whole(town: cluster.Cluster) -> None:
 
 
 def ready(town: cluster.Cluster) -> None:
-    for home, name in (("gate", "gate"), ("shop", "web")):
+    for home, name in (("gate", "gate"), ("gate", "pinned"), ("shop", "web")):
         kubectl(town, "-n", home, "rollout", "status", f"deployment/{name}", "--timeout=30s")
 
 
