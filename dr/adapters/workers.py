@@ -33,10 +33,13 @@ class Processes:
         self._reports = reports
         self._running: set[asyncio.subprocess.Process] = set()
 
+    async def begun(self, found: Round) -> bool:
+        """Return whether a round's sheet is there."""
+        return await asyncio.to_thread(self._sheet(found).exists)
+
     async def run(self, found: Round, limits: Limits) -> AsyncIterator[Seen]:
         """Begin a round, or take up one that has begun; yield what is seen of its members until all have ended."""
-        base = self._base(found)
-        write(base.with_name(f"{base.name}.json"), msgspec.json.encode(sheet(self._plan, found, self._plan.herd.home)))
+        write(self._sheet(found), msgspec.json.encode(sheet(self._plan, found, self._plan.herd.home)))
         said: asyncio.Queue[Seen | None] = asyncio.Queue()
         free, lost, met = asyncio.Semaphore(limits.parallel), 0, 0
         tasks = [asyncio.create_task(self._member(found, i, free, said)) for i in range(len(found.members))]
@@ -60,6 +63,10 @@ class Processes:
 
     def _base(self, found: Round) -> Path:
         return self._folder / named(self._plan, found)
+
+    def _sheet(self, found: Round) -> Path:
+        base = self._base(found)
+        return base.with_name(f"{base.name}.json")
 
     async def _member(
         self, found: Round, index: int, free: asyncio.Semaphore, said: asyncio.Queue[Seen | None]

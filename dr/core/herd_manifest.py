@@ -9,7 +9,6 @@ from dr.core.herding import Plan, short
 from dr.core.jobs import IN_CLUSTER, REPORTS, kept_body, worker
 from dr.core.model import Body
 
-LEADER = "dr-herd-leader"
 _RBAC = "rbac.authorization.k8s.io"
 # What the leader asks for (apiGroup, resource, verbs); `get`, `patch` of what it keeps by that one's name.
 _LEADS = (
@@ -24,6 +23,8 @@ def bodies(plan: Plan, home: Kubernetes, content: dict[str, str]) -> tuple[Body,
     """Return the objects to apply; `content` is what `kept_body` keeps.
 
     Workers may read the Secrets of this herd's clusters, by name, and nothing else; without any they may do nothing.
+    All is named for the run and has its label, so that no herd takes another's rights; only the account of the workers
+    is called as the file says.
     """
     name = short(plan.run, plan.herd.name)
     rules = [_rule(group, resource, verbs) for group, resource, verbs in _LEADS]
@@ -33,20 +34,25 @@ def bodies(plan: Plan, home: Kubernetes, content: dict[str, str]) -> tuple[Body,
         if cluster.secret:
             namespace, _, secret = cluster.secret.partition("/")
             secrets[namespace].append(secret)
-    accounts = (
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": who, "namespace": home.namespace}}
-        for who in (LEADER, home.service_account)
-    )
+    leader, workers = f"{name}-leader", home.service_account
+    kept = kept_body(plan, content, home)
+    where, own = {"namespace": home.namespace}, {"labels": kept["metadata"]["labels"]}
     return (
-        *accounts,
-        *_granted(LEADER, home, home.namespace, rules),
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": leader, **where, **own}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": workers, **where}},
+        *_granted(leader, home, {"name": leader, **where, **own}, rules),
         *(
             body
             for namespace, names in sorted(secrets.items())
-            for body in _granted(home.service_account, home, namespace, [_rule("", "secrets", ("get",), sorted(names))])
+            for body in _granted(
+                workers,
+                home,
+                {"name": name, "namespace": namespace, **own},
+                [_rule("", "secrets", ("get",), sorted(names))],
+            )
         ),
-        kept_body(plan, content, home),
-        _job(home, name),
+        kept,
+        _job(home, name, leader, own),
     )
 
 
@@ -55,10 +61,9 @@ def _rule(group: str, resource: str, verbs: tuple[str, ...], names: list[str] | 
     return rule | ({"resourceNames": names} if names else {})
 
 
-def _granted(who: str, home: Kubernetes, namespace: str, rules: list[Body]) -> tuple[Body, Body]:
-    metadata = {"name": who, "namespace": namespace}
+def _granted(who: str, home: Kubernetes, metadata: Body, rules: list[Body]) -> tuple[Body, Body]:
     subject = {"kind": "ServiceAccount", "name": who, "namespace": home.namespace}
-    refers = {"apiGroup": _RBAC, "kind": "Role", "name": who}
+    refers = {"apiGroup": _RBAC, "kind": "Role", "name": metadata["name"]}
     return (
         {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules},
         {
@@ -71,7 +76,7 @@ def _granted(who: str, home: Kubernetes, namespace: str, rules: list[Body]) -> t
     )
 
 
-def _job(home: Kubernetes, name: str) -> Body:
+def _job(home: Kubernetes, name: str, leader: str, own: Body) -> Body:
     claimed = {"persistentVolumeClaim": {"claimName": home.claim}} if home.claim else {"emptyDir": {}}
     argv = [*home.command, "herd", "lead", f"{home.namespace}/{name}", "--to", IN_CLUSTER, "--reports", REPORTS]
     spec = worker("leader", argv, home, {"reports": (REPORTS, claimed)}, 0.0)
@@ -85,11 +90,11 @@ def _job(home: Kubernetes, name: str) -> Body:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"{name}-leader", "namespace": home.namespace},
+        "metadata": {"name": leader, "namespace": home.namespace, **own},
         "spec": {
             "backoffLimit": _TRIES,
             "ttlSecondsAfterFinished": int(home.keep),
             "podFailurePolicy": {"rules": rules},
-            "template": {"spec": {**spec, "serviceAccountName": LEADER}},
+            "template": {"spec": {**spec, "serviceAccountName": leader}},
         },
     }

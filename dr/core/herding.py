@@ -146,6 +146,11 @@ class Board:
         """Return whether every member of a round has come to an end."""
         return all(self.members[i].state not in ("waiting", "running") for i in found.members)
 
+    def pause(self, number: int) -> float:
+        """Return for how many seconds to wait before a round (by its index): where a wave begins, the last one's."""
+        wave, before = (self.plan.rounds[n].wave for n in (number, max(0, number - 1)))
+        return self.plan.herd.waves[before].pause if wave != before else 0.0
+
     def limits(self, found: Round) -> Limits:
         """Return what a round may do, with what the budgets leave."""
         wave = self.plan.herd.waves[found.wave]

@@ -21,6 +21,9 @@ Keep = Callable[[Member | None], Awaitable[None]]
 class Runner(Protocol):
     """What lets the members of a round do their work."""
 
+    async def begun(self, found: Round) -> bool:
+        """Return whether somebody has begun a round, this coordinator or an earlier one."""
+
     def run(self, found: Round, limits: Limits) -> AsyncIterator[Seen]:
         """Begin a round, or take up one that has begun; yield what is seen of its members until all have ended."""
 
@@ -29,11 +32,14 @@ async def lead(board: Board, runner: Runner, keep: Keep) -> None:
     """Run the rounds of a plan that have not ended yet, and judge the herd.
 
     `keep` is told each member that has changed, and None at each end of a round. What it or the runner raises ends the
-    leading: the members' states are then what was last kept, and another may take the herd up.
+    leading: the members' states are then what was last kept, and another may take the herd up. It waits out a pause
+    only where nobody has begun what comes after it: one that was broken off is waited out as a whole.
     """
     rounds = board.plan.rounds
     for number, found in enumerate(rounds):
         if not board.ended(found):
+            if (pause := board.pause(number)) and not await runner.begun(found):
+                await asyncio.sleep(pause)
             async for seen in runner.run(found, board.limits(found)):
                 if member := board.see(found, seen):
                     await keep(member)
@@ -42,8 +48,6 @@ async def lead(board: Board, runner: Runner, keep: Keep) -> None:
         if board.over(found):
             board.skip(rounds[number + 1 :])
             break
-        if any(later.wave == found.wave + 1 for later in rounds[number + 1 : number + 2]):
-            await asyncio.sleep(board.plan.herd.waves[found.wave].pause)
     board.judge()
     await keep(None)
 
@@ -68,6 +72,11 @@ class Jobs:
         self._owner = owner
         self._say = say
         self._told: set[str] = set()
+
+    async def begun(self, found: Round) -> bool:
+        """Return whether a round's Job is there."""
+        job = Ref("batch/v1", "Job", self._home.namespace, named(self._plan, found))
+        return await self._cluster.get(job) is not None
 
     async def run(self, found: Round, limits: Limits) -> AsyncIterator[Seen]:
         """Begin a round, or take up one that has begun; yield what is seen of its members until all have ended."""

@@ -16,8 +16,8 @@ from dr.core.gameday import hook
 from dr.core.herd import SPENDS, Herd, Herded, Member, Result, allowed
 from dr.core.herd_findings import findings
 from dr.core.herd_manifest import bodies
-from dr.core.herding import Board, Cluster, Limits, Plan, Round, Seen, exit_code, planned
-from dr.core.jobs import INDEX, WORKER, job_body, of_job, of_pod, over, waiting
+from dr.core.herding import Board, Cluster, Limits, Plan, Round, Seen, exit_code, planned, short
+from dr.core.jobs import INDEX, RUN, WORKER, job_body, of_job, of_pod, over, waiting
 from dr.core.model import Body
 from dr.engine.herd import lead
 
@@ -46,9 +46,13 @@ class Pretended:
 
     def __init__(self, ends: dict[str, str], dice: random.Random, board: Board) -> None:
         self.ends = ends
-        self.begun: list[str] = []
+        self.tried: list[str] = []
+        self.taken: set[int] = set()
         self._dice = dice
         self._board = board
+
+    async def begun(self, found: Round) -> bool:
+        return found.number in self.taken
 
     async def run(self, found: Round, limits: Limits) -> AsyncIterator[Seen]:
         left, running, lost = list(range(len(found.members))), list[int](), 0
@@ -56,7 +60,7 @@ class Pretended:
             while left and len(running) < limits.parallel:
                 index = left.pop(0)
                 running.append(index)
-                self.begun.append(self._board.members[found.members[index]].cluster)
+                self.tried.append(self._board.members[found.members[index]].cluster)
                 yield Seen(index, "running", 1)
             index = running.pop(self._dice.randrange(len(running)))
             state = self.ends[self._board.members[found.members[index]].cluster]
@@ -100,10 +104,38 @@ def test_canaries_come_first_nobody_is_forgotten_and_a_spent_budget_stops_the_re
     assert (herded.verdict == "stopped") == any(m.state == "skipped" for m in herded.members)
     assert (herded.verdict == "met") == (herded.spent == 0)
     if first:
-        others = [name for name in runner.begun if name not in first]
+        others = [name for name in runner.tried if name not in first]
         assert not (canary_lost and others)
-        assert runner.begun[: len(first)] == first or canary_lost
+        assert runner.tried[: len(first)] == first or canary_lost
     assert (exit_code(herded) == 0) == (herded.verdict == "met")
+
+
+@pytest.mark.parametrize(
+    ("ended", "taken", "waited"),
+    [(0, (), [60.0, 3600.0]), (1, (), [60.0, 3600.0]), (2, (), [3600.0]), (2, (2,), []), (3, (), [])],
+    ids=["from the first on", "stopped in the pause", "stopped in the second one", "the last wave runs", "all ended"],
+)
+def test_whoever_goes_on_with_a_herd_waits_only_before_what_nobody_has_begun(
+    monkeypatch: pytest.MonkeyPatch, ended: int, taken: tuple[int, ...], waited: list[float]
+) -> None:
+    names = ["a", "b", "c"]
+    made = plan(names, waves=[{"clusters": ["a"], "pause": 60}, {"clusters": ["b"], "pause": "1h"}, {"pause": "2h"}])
+    board = Board(made)
+    for found in made.rounds[:ended]:
+        board.see(found, Seen(0, "met", 1, Result("met", 1.0)))
+    runner = Pretended(dict.fromkeys(names, "met"), random.Random(0), board)
+    runner.taken = set(taken)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def keep(_: Member | None) -> None: ...
+
+    monkeypatch.setattr("dr.engine.herd.asyncio.sleep", sleep)
+    asyncio.run(lead(board, runner, keep))
+    assert slept == waited
+    assert board.verdict == "met"
 
 
 def test_an_end_is_never_taken_back_and_what_was_kept_is_not_run_again() -> None:
@@ -251,12 +283,30 @@ def test_workers_may_read_the_secrets_of_their_herd_and_nothing_else() -> None:
     assert home
     found = bodies(made, home, {})
     roles = {(b["metadata"]["name"], b["metadata"]["namespace"]): b["rules"] for b in found if b["kind"] == "Role"}
-    assert roles["dr-herd", "fleet"] == [
+    own = short("run", "n")
+    assert roles[own, "fleet"] == [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["a"]}
     ]
-    assert roles["dr-herd", "other"][0]["resourceNames"] == ["b"]
-    led = {(r["resources"][0], verb) for r in roles["dr-herd-leader", "herds"] for verb in r["verbs"]}
+    assert roles[own, "other"][0]["resourceNames"] == ["b"]
+    led = {(r["resources"][0], verb) for r in roles[f"{own}-leader", "herds"] for verb in r["verbs"]}
     assert not any(resource == "secrets" for resource, _ in led)
+
+
+def test_a_second_herd_of_the_namespace_takes_no_rights_of_the_first_and_each_goes_by_its_label() -> None:
+    clusters = [Cluster(name, secret=f"{home}/{name}", lock="x") for name, home in (("a", "herds"), ("b", "other"))]
+    made, _ = planned(herd(kubernetes=HOME), clusters, "one run", "now")
+    home = made.herd.kubernetes
+    assert home
+    one, other = (bodies(p, home, {}) for p in (made, msgspec.structs.replace(made, run="another run")))
+    names = [{(b["kind"], b["metadata"]["namespace"], b["metadata"]["name"]) for b in found} for found in (one, other)]
+    assert names[0] & names[1] == {("ServiceAccount", "herds", home.service_account)}
+    bound = {b["metadata"]["name"]: (b["roleRef"]["name"], b["subjects"][0]["name"]) for b in one if "roleRef" in b}
+    own = short("one run", "n")
+    assert bound == {own: (own, home.service_account), f"{own}-leader": (f"{own}-leader", f"{own}-leader")}
+    job = one[-1]["spec"]["template"]["spec"]
+    assert job["serviceAccountName"] == f"{own}-leader"
+    unlabelled = [b["metadata"]["name"] for b in one if b["metadata"].get("labels", {}).get(RUN) != own]
+    assert unlabelled == [home.service_account]
 
 
 def member(name: str, state: str, rta: float | None, region: str, cause: str = "") -> Member:
