@@ -66,6 +66,8 @@ def _of_herds(herds: Sequence[Herded]) -> Iterator[Family]:
     yield Family("dr_herd_budget", "How many members may miss or fail.", budget)
     spent: Samples = [({"herd": h.herd}, float(h.spent)) for h in herds]
     yield Family("dr_herd_spent", "How many members missed or failed.", spent)
+    stopped: Samples = [({"herd": h.herd}, float(h.verdict == "stopped")) for h in herds]
+    yield Family("dr_herd_stopped", "1 when a budget was spent, the herd's or a wave's, and the rest stopped.", stopped)
     members: Samples = [
         ({"herd": h.herd, "state": state}, float(sum(m.state == state for m in h.members)))
         for h in herds

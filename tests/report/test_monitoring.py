@@ -65,8 +65,20 @@ def test_the_last_run_of_each_scenario_can_be_watched() -> None:
 
 def test_a_spent_budget_of_a_herd_can_be_watched() -> None:
     assert values("dr_herd_spent")["pods",] > values("dr_herd_budget")["pods",]
+    assert values("dr_herd_stopped") == {("pods",): 1.0}
     assert values("dr_herd_members")["pods", "skipped"] == 1.0
     assert sum(values("dr_herd_members").values()) == len(LOST)
+
+
+def test_a_herd_that_its_canaries_stopped_within_the_herds_budget_is_warned_of() -> None:
+    canary = history_metrics(
+        [], (), {}, herds=[replace(HERD, budget=5, spent=1), replace(HERD, herd="b", verdict="met")]
+    )
+    found = {f.name: f for f in parser.text_string_to_metric_families(canary.decode())}
+    assert [(s.labels["herd"], s.value) for s in found["dr_herd_stopped"].samples] == [("pods", 1.0), ("b", 0.0)]
+    (rule,) = [p.values[0] for p in asked() if p.id == "DisasterRecoveryHerdBudgetSpent"]
+    assert "dr_herd_stopped == 1" in rule
+    assert "dr_herd_budget" not in rule
 
 
 def test_a_scenario_that_was_never_met_or_never_run_is_as_stale_as_can_be() -> None:
