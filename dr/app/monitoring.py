@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from dr.adapters import history
+from dr.adapters import history, run_files, store
+from dr.adapters.run_files import HERD_MOST, HERDS
 from dr.app.answer import Answer
 from dr.app.notices import UNDELIVERED
-from dr.core.errors import StoreError, UsageError
+from dr.core.errors import NotFound, StoreError, UsageError
 from dr.core.herd import Herded
 from dr.report.console import line, many
 from dr.report.data import SCHEMA_VERSION, encode
@@ -20,6 +21,7 @@ from dr.report.history_metrics import history_metrics
 
 _DAY = 86_400.0
 _HERDED = "herd.json"
+_NOTICES_MOST = 4 << 20  # bytes
 
 
 def limits(said: Sequence[str]) -> dict[str, float]:
@@ -49,17 +51,26 @@ def all_limits(said: Sequence[str], schedules: Sequence[Path]) -> dict[str, floa
 def newest(reports: Path) -> tuple[Herded, ...]:
     """Return how the newest run of each herd stands; what cannot be read is left out."""
     found = {}
-    for path in sorted(reports.glob(f"*/{_HERDED}")):
-        with suppress(OSError, msgspec.DecodeError):
-            herded = msgspec.json.decode(path.read_bytes(), type=Herded)
+    for run in sorted(name for name in store.folders(reports) if HERDS in name):
+        with suppress(NotFound, StoreError, msgspec.MsgspecError, UnicodeDecodeError):
+            herded = msgspec.json.decode(run_files.content(reports, run, _HERDED, HERD_MOST), type=Herded)
             found[herded.herd] = herded
     return tuple(found.values())
 
 
+def undelivered(reports: Path) -> int:
+    """Return how many notices nobody got; what cannot be read is left out."""
+    left = 0
+    for run in run_files.holding(reports, store.folders(reports), UNDELIVERED):
+        with suppress(NotFound, StoreError):
+            left += run_files.content(reports, run, UNDELIVERED, _NOTICES_MOST).count(b"\n")
+    return left
+
+
 def metrics(reports: Path, form: str, limits: Mapping[str, float], textfile: Path | None) -> Answer:
     """Answer `dr report metrics`: the history for Prometheus, written in one piece to `textfile` where one is given."""
-    left = sum(path.read_bytes().count(b"\n") for path in reports.glob(f"*/{UNDELIVERED}"))
-    content = history_metrics(history.latest(reports), history.groups(reports), limits, left, newest(reports))
+    told = undelivered(reports), newest(reports)
+    content = history_metrics(history.latest(reports), history.groups(reports), limits, *told)
     if textfile is None:
         return Answer(content=content)
     try:

@@ -8,9 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from dr.adapters import history, store
+from dr.adapters import history, run_files, store
 from dr.adapters.store import EVENTS
-from dr.web import files
 from dr.web.tails import Seen, Tails
 
 T = TypeVar("T")
@@ -72,4 +71,4 @@ class Site:
 
     def has(self, run: str, name: str) -> bool:
         """Return whether a run has a file of this name."""
-        return files.there(self.reports, run, name)
+        return run_files.there(self.reports, run, name)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from dr.adapters import run_files
 from dr.adapters.store import EVENTS
 from dr.core.errors import NotFound, StoreError
 from dr.core.events import AnyEvent, Began
 from dr.core.model import Basis, Edge, Graph, Node, Origin, Unit, Where
 from dr.report.console import pins
 from dr.report.graph_html import html
-from dr.web import files
 
 REPORT = "report.html"
 _REPORT_MOST, _PLAN_MOST, _OBJECTS_MOST = 64 << 20, 16 << 20, 20_000
@@ -37,7 +37,7 @@ def policy(*scripts: str) -> str:
 
 def report(reports: Path, run: str) -> bytes:
     """Return a run's report as it was written; raises NotFound, and StoreError for one that is too large."""
-    return files.content(reports, run, REPORT, _REPORT_MOST)
+    return run_files.content(reports, run, REPORT, _REPORT_MOST)
 
 
 def has_graph(reports: Path, run: str) -> bool:
@@ -81,7 +81,7 @@ def _place(said: str) -> Where:
 
 
 def _began(reports: Path, run: str) -> Began:
-    line = files.first_line(reports, run, EVENTS, _PLAN_MOST)
+    line = run_files.first_line(reports, run, EVENTS, _PLAN_MOST)
     if not line:
         raise StoreError(f"the plan of {run!r} is not written yet, or larger than {_PLAN_MOST >> 20} MiB", "reload")
     try:

@@ -14,11 +14,11 @@ from threading import Lock
 import msgspec
 from msgspec import Struct
 
+from dr.adapters.run_files import opened, read
 from dr.adapters.store import EVENTS
 from dr.core.errors import NotFound
 from dr.core.events import AnyEvent
 from dr.report.watching import Picture, Watched
-from dr.web.files import opened, read
 
 MOST, LONGEST = 64 << 20, 4 << 20  # bytes of a log, of a line
 _PIECE = 1 << 20

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from datetime import UTC, datetime
 
 import msgspec
 
-from dr.adapters import history, store
+from dr.adapters import history, run_files, store
+from dr.adapters.run_files import HERD_MOST, HERDS
 from dr.adapters.store import EVENTS
 from dr.core import stale as staleness
 from dr.core.errors import NotFound, StoreError
 from dr.core.events import Ended, decode
 from dr.core.herd import Herded
-from dr.web import files
 from dr.web.answers import Graphs, Herd, HerdLine, Herds, Now, Quiet, Run, Running, Runs, Stale
 from dr.web.site import Site
 from dr.web.stored import REPORT, has_graph
 
 HERD = "herd.json"
 VERDICTS = ("met", "missed", "aborted", "interrupted", "not begun")
-_HERD_MOST, _TAIL = 16 << 20, 256 << 10  # bytes
+_TAIL = 256 << 10  # bytes
 _PAGE, _LIVE, _SILENT = 50, 12, 50
 _QUIET = 600.0  # seconds without an event, after which a run counts as silent: longer than any single wait is said
 _HERD_DECODER = msgspec.json.Decoder(Herded)
@@ -47,9 +48,8 @@ def _watched(site: Site, run: str, quiet: float) -> Running:
 def _ended(site: Site, run: str) -> bool:
     """Return whether the last whole line of a run's log is its end."""
     try:
-        path = site.reports / run / EVENTS
-        with files.opened(site.reports, run, EVENTS) as file:
-            lines = files.read(file, max(0, path.stat().st_size - _TAIL), _TAIL).splitlines(keepends=True)
+        with run_files.opened(site.reports, run, EVENTS) as file:
+            lines = run_files.read(file, max(0, os.fstat(file).st_size - _TAIL), _TAIL).splitlines(keepends=True)
         return any(isinstance(event, Ended) for event in decode(lines[-1:]))
     except (NotFound, ValueError, OSError):
         return False
@@ -92,7 +92,7 @@ def stale(site: Site) -> Stale:
 
 def herds(site: Site, page: int) -> Herds:
     """Return the runs of herds, newest first."""
-    names = sorted((name for name in store.folders(site.reports) if "-herd-" in name), reverse=True)
+    names = sorted((name for name in store.folders(site.reports) if HERDS in name), reverse=True)
     names = [name for name in names if site.has(name, HERD)]
     found, unread = [], []
     for name in names[_PAGE * (page - 1) : _PAGE * page]:
@@ -114,7 +114,7 @@ def herd(site: Site, run: str) -> Herd:
 
 
 def _herd(site: Site, run: str) -> Herded:
-    content = files.content(site.reports, run, HERD, _HERD_MOST)
+    content = run_files.content(site.reports, run, HERD, HERD_MOST)
     try:
         return _HERD_DECODER.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

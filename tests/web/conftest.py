@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 import uvicorn
 
+from dr.app import monitoring
 from dr.web.app import application
 from dr.web.guard import Door
 from dr.web.server import bound
@@ -18,11 +19,16 @@ __all__ = ["browser", "reports", "served"]
 TOKEN = "a token that is long enough".replace(" ", "-")
 
 
+def measured(reports: Path, limits: Mapping[str, float]) -> Callable[[], bytes]:
+    """Return what /metrics says, as `dr serve` asks for it."""
+    return lambda: monitoring.metrics(reports, "text", limits, None).content
+
+
 @contextmanager
 def serving(reports: Path, token: str = "") -> Iterator[str]:
     """Serve a folder from a thread of this process; yields the address."""
     limits = {"pod-kill": 86_400.0, "never-run": 86_400.0}
-    app, site = application(reports, Door(token), limits, lambda: b"# EOF\n")
+    app, site = application(reports, Door(token), limits, measured(reports, limits))
     listening = bound("127.0.0.1", 0)
     config = uvicorn.Config(app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)

@@ -161,7 +161,7 @@ def herd(folder: Path, texts: str) -> None:
         verdict=say("running"),
         members=members,
     )
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "herd.json").write_bytes(msgspec.json.encode(found))
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,15 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 from starlette.testclient import TestClient
 
+from dr.adapters.run_files import opened
 from dr.cli import main
 from dr.core.errors import NotFound
 from dr.web import tails
 from dr.web.app import application
-from dr.web.files import opened
 from dr.web.guard import COOKIE, HEADERS, SESSION, Door
 from dr.web.routes import PAGES
-from tests.web.conftest import TOKEN
-from tests.web.reports import HERD, LIVE, PAST, live, log
+from tests.web.conftest import TOKEN, measured
+from tests.web.reports import HERD, LIVE, PAST, herd, live, log, written
 
 HERE = "http://127.0.0.1:8300"
 OTHERS = ("/metrics", "/login", "/api/openapi.json", "/static/serve.css", f"/live/{PAST}", f"/runs/{PAST}/report.html")
@@ -39,7 +40,8 @@ PATHS = [page.path.replace("{run}", HERD if page.template == "herd" else PAST) f
 
 
 def asking(reports: Path, door: Door | None = None, base: str = HERE) -> TestClient:
-    app, _ = application(reports, door or Door(), {"pod-kill": 86_400.0}, lambda: b"# EOF\n")
+    limits = {"pod-kill": 86_400.0}
+    app, _ = application(reports, door or Door(), limits, measured(reports, limits))
     return TestClient(app, base_url=base, follow_redirects=False)
 
 
@@ -180,8 +182,10 @@ def test_no_address_leads_out_of_the_reports(tmp_path: Path, way: str) -> None:
     reports.mkdir()
     for place in (tmp_path, tmp_path / "secret"):
         place.mkdir(exist_ok=True)
-        for name in ("report.html", "events.jsonl", "herd.json"):
+        for name in ("report.html", "events.jsonl"):
             (place / name).write_text("TOP SECRET")
+        herd(place / "2026-herd-x", "TOP SECRET{}")
+        (place / "herd.json").write_bytes((place / "2026-herd-x" / "herd.json").read_bytes())
     (reports / "link").symlink_to(tmp_path / "secret")
     (reports / "pipe").mkdir()
     os.mkfifo(reports / "pipe" / "events.jsonl")
@@ -204,7 +208,7 @@ def test_no_address_leads_out_of_the_reports(tmp_path: Path, way: str) -> None:
             assert "TOP SECRET" not in answer.text
             assert answer.status_code in (200, 404)
             assert answer.status_code == 404 or not way.strip("/.")
-    for path in ("/", "/runs", "/herds", "/graph"):
+    for path in ("/", "/runs", "/herds", "/graph", "/metrics"):
         assert "TOP SECRET" not in client.get(path).text
 
 
@@ -241,6 +245,35 @@ def test_a_line_that_never_ends_is_not_kept(tmp_path: Path, monkeypatch: pytest.
     with (tmp_path / LIVE / "events.jsonl").open("ab") as file:
         file.write(b"x" * (3 << 20))
     assert "a line of more than 1 MiB" in asking(tmp_path).get(f"/runs/{LIVE}").text
+
+
+@pytest.mark.parametrize("name", ["herd.json", "undelivered.jsonl"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        Path.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to(path.parents[2] / "secret"),
+        lambda path: path.write_bytes(b'{"herd": "\xff"}'),
+        lambda path: path.write_bytes(b'{"herd": "TOP SECRET"'),
+        lambda path: os.truncate(path, path.write_bytes(b"{}") << 24),
+    ],
+    ids=["a pipe", "a folder", "no end", "a link", "no text", "half written", "too large"],
+)
+def test_what_is_no_file_of_a_run_neither_holds_nor_breaks_the_metrics(
+    tmp_path: Path, name: str, make: Callable[[Path], object]
+) -> None:
+    reports = tmp_path / "reports"
+    herd(tmp_path / "elsewhere", "TOP SECRET{}")
+    (tmp_path / "elsewhere" / "herd.json").rename(tmp_path / "secret")
+    written(reports)
+    (reports / "2026-11-24-herd-odd").mkdir()
+    make(reports / "2026-11-24-herd-odd" / name)
+    answer = asking(reports).get("/metrics")
+    assert answer.status_code == 200
+    assert 'dr_herd_budget{herd="north"} 1' in answer.text
+    assert "TOP SECRET" not in answer.text
 
 
 @given(
@@ -295,7 +328,7 @@ def test_a_history_that_cannot_be_read_is_said_and_not_a_traceback(tmp_path: Pat
 
 @pytest.mark.parametrize("token", ["", TOKEN])
 def test_the_api_answers_as_its_document_says_whatever_it_is_asked(reports: Path, token: str) -> None:
-    app, _ = application(reports, Door(token, local=False), {}, lambda: b"# EOF\n")
+    app, _ = application(reports, Door(token, local=False), {}, measured(reports, {}))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=headers)
     asked = set()

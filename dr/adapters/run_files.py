@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
 from dr.core.errors import NotFound, StoreError
 
+HERDS = "-herd-"  # is in the name of each folder of a herd's run
+HERD_MOST = 16 << 20  # bytes of a herd's result
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe that nobody writes to does not hold us
 
 
@@ -41,7 +43,7 @@ def _open(reports: Path, run: str, name: str) -> int:
     finally:
         if folder >= 0:
             os.close(folder)
-    raise NotFound(f"the run {run!r} has no {name}", "/runs lists the runs that there are")
+    raise NotFound(f"the run {run!r} has no {name}", "`dr report list` and the page /runs list those that there are")
 
 
 def there(reports: Path, run: str, name: str) -> bool:
@@ -51,6 +53,21 @@ def there(reports: Path, run: str, name: str) -> bool:
             return True
     except NotFound:
         return False
+
+
+def holding(reports: Path, runs: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return those of some runs in whose folder something has this name, sorted; what it is shows when it is opened."""
+    found = []
+    with suppress(OSError):
+        folder = os.open(reports, _READ | os.O_DIRECTORY)  # a path of names is looked up far faster from here
+        try:
+            for run in runs:
+                with suppress(OSError, ValueError):
+                    os.lstat(f"{run}/{name}", dir_fd=folder)
+                    found.append(run)
+        finally:
+            os.close(folder)
+    return tuple(sorted(found))
 
 
 def content(reports: Path, run: str, name: str, limit: int) -> bytes:
