@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from dr.adapters.manifests import written
 from dr.app import herds
 from dr.app.answer import Answer
+from dr.app.herd_kept import PLAN, packed
 from dr.core.errors import UsageError
 from dr.core.herd_manifest import bodies
 from dr.core.herding import Plan
@@ -33,5 +34,5 @@ def manifest(file: Path) -> Answer:
 
     # Within the cluster the management cluster is the one that the leader runs in.
     plan = replace(asyncio.run(made()), files=files, herd=replace(ready, home=IN_CLUSTER))
-    found = bodies(plan, home, {herds.PLAN: herds.packed(plan)})
+    found = bodies(plan, home, {PLAN: packed(plan)})
     return Answer(content="---\n".join(written(body) for body in found).encode())

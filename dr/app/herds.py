@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import fcntl
-import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from dr.adapters.kube import Kube
@@ -21,11 +18,11 @@ from dr.adapters.store import new_run
 from dr.adapters.workers import Processes, write
 from dr.app import gamedays
 from dr.app.answer import Answer
+from dr.app.herd_kept import HERDED, PLAN, decoded, encoded, of_config_map, of_folder, packed
 from dr.app.places import target
 from dr.core import herd as herds
 from dr.core.body import mapping, text
 from dr.core.errors import ApiError, ConfigError, LockError, NotFound, UsageError
-from dr.core.gameday import hook
 from dr.core.herd import Argo, Capi, Herd, Herded, Member, Scenario, Secrets
 from dr.core.herding import Board, Cluster, Plan, exit_code, planned, short
 from dr.core.jobs import kept_body
@@ -37,7 +34,6 @@ from dr.report.herd_html import html
 from dr.report.herd_markdown import markdown
 from dr.report.herd_text import lines_of, progress
 
-PLAN, HERDED = "plan.json", "herd.json"
 _LOCK = "dr.dev/lock"
 _CAPI = ("cluster.x-k8s.io/v1beta2", "cluster.x-k8s.io/v1beta1")
 _ARGO = "argocd.argoproj.io/secret-type=cluster"
@@ -165,7 +161,7 @@ async def _run(
         confirm(herd.name)
         folder = new_run(reports, f"herd-{herd.name}")
         plan = replace(plan, run=folder.name, files=files)
-        write(folder / PLAN, _encoded(plan))
+        write(folder / PLAN, encoded(plan))
         return await _lead(plan, None, folder, home, form, say)
 
 
@@ -188,8 +184,7 @@ def go_on(run: str, to: str, reports: Path, form: str, say: Say) -> Answer:
     """Answer `dr herd lead`: go on with a run of `reports`, or with one that is kept in a cluster (namespace/name)."""
     folder = reports / run
     if (folder / PLAN).is_file():
-        plan = _decoded((folder / PLAN).read_bytes(), Plan)
-        begun = _decoded((folder / HERDED).read_bytes(), Herded) if (folder / HERDED).is_file() else None
+        plan, begun = of_folder(folder)
         return asyncio.run(_go_on(plan, begun, folder, form, say))
     if run.count("/") != 1 or not to:
         raise NotFound(
@@ -209,35 +204,10 @@ async def _kept(place: str, to: str, reports: Path, form: str, say: Say) -> Answ
         found = await home.get(Ref("v1", "ConfigMap", namespace, name))
         if found is None:
             raise NotFound(f"there is no ConfigMap {place} at {to}", "`dr herd run` and `dr herd manifest` write it")
-        content = mapping(found, "binaryData")
-        plan = _decoded(_unpacked(content.get(PLAN, "")), Plan)
-        begun = _decoded(_unpacked(content[HERDED]), Herded) if HERDED in content else None
+        plan, begun = of_config_map(mapping(found, "binaryData"), namespace, name)
         folder = reports / plan.run
-        write(folder / PLAN, _encoded(plan))
+        write(folder / PLAN, encoded(plan))
         return await _lead(plan, begun, folder, home, form, say)
-
-
-def _decoded(content: bytes, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(content, type=kind, dec_hook=hook)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"what is kept of the herd is no {kind.__name__.lower()}: {error}", "run it anew") from None
-
-
-def _encoded(value: Any) -> bytes:
-    return msgspec.json.encode(value, enc_hook=float)  # a Duration is written as its seconds
-
-
-def packed(value: Any) -> str:
-    """Return a value as compressed JSON in base64, as a ConfigMap's binaryData holds it."""
-    return base64.b64encode(gzip.compress(_encoded(value), mtime=0)).decode()
-
-
-def _unpacked(said: str) -> bytes:
-    try:
-        return gzip.decompress(base64.b64decode(said, validate=True))
-    except (OSError, EOFError, ValueError):
-        return b""
 
 
 async def _lead(plan: Plan, begun: Herded | None, folder: Path, home: Kube | None, form: str, say: Say) -> Answer:
@@ -317,4 +287,4 @@ def show(run: str, reports: Path, form: str) -> Answer:
         content = (folder / HERDED).read_bytes()
     except OSError:
         raise NotFound(f"{folder} is no run of a herd", "`dr herd run` makes one") from None
-    return shown(_decoded(content, Herded), folder, form)
+    return shown(decoded(content, Herded), folder, form)

@@ -129,6 +129,28 @@ def short(run: str, herd: str) -> str:
     return f"herd-{herd}-{sha256(run.encode()).hexdigest()[:8]}"
 
 
+def torn(plan: Plan, begun: Herded | None) -> Iterator[str]:
+    """Yield why a plan, or what was kept beside it, can be no herd that `planned` made: somebody has changed it."""
+    herd = plan.herd
+    clusters, scenarios = ({one.name for one in some} for some in (plan.clusters, herd.scenarios))
+    turns = [index for found in plan.rounds for index in found.members]
+    waves = range(len(herd.waves))
+    if sorted(turns) != list(range(len(plan.members))):
+        yield "its rounds are not those of its members"
+    if not all(m.cluster in clusters and m.scenario in scenarios and m.wave in waves for m in plan.members):
+        yield "a member has no cluster, scenario or wave"
+    if [found.number for found in plan.rounds] != list(range(len(plan.rounds))):
+        yield "its rounds are not counted through"
+    if not all(found.members and found.scenario in scenarios and found.wave in waves for found in plan.rounds):
+        yield "a round has no members, scenario or wave"
+    if begun and [_who(m) for m in begun.members] != [_who(m) for m in plan.members]:
+        yield "what came of it is that of other members"
+
+
+def _who(member: Member) -> tuple[str, str, int]:
+    return member.cluster, member.scenario, member.wave
+
+
 class Board:
     """How the members stand, while they run. `begun` is what an earlier coordinator has kept, None at first."""
 
