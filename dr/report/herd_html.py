@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
 from dr.core.herd import SPENDS, Herded, Member
-from dr.core.herd_findings import findings
+from dr.core.herd_findings import Findings, Spread, findings
 from dr.report.console import seconds
 from dr.report.graph_html import hashed, printable
 from dr.report.herd_text import counted, shared, times, verdict
@@ -26,22 +26,38 @@ class Dot(Struct, frozen=True):
     says: str
 
 
+class Figures(Struct, frozen=True):
+    """What is drawn of a herd's findings: by scenario the counts, times, dots and the greatest time; what is shared."""
+
+    spreads: tuple[tuple[Spread, str, str, list[Dot], float], ...]
+    common: tuple[str, ...]
+    causes: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def figures(herded: Herded, found: Findings) -> Figures:
+    """Return what is drawn of a herd's findings."""
+    spreads = ((s, counted(s), times(s), _dots(herded, s.scenario), max(s.rtas, default=0.0)) for s in found.spreads)
+    return Figures(tuple(spreads), tuple(map(shared, found.common)), found.causes)
+
+
 def html(herded: Herded) -> bytes:
     """Return how a herd stands as one HTML file: the waves, each scenario's times, and who is in trouble."""
     assets = files("dr.report") / "assets"
     style = "".join((assets / name).read_text("utf-8") for name in ("run.css", "herd.css"))
-    found = findings(herded)
     environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=printable
+        loader=PackageLoader("dr.report", "assets"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=printable,
     )
     shown = herded.members[:_MOST]
-    page = environment.from_string((assets / "herd.html.j2").read_text("utf-8")).render(
+    page = environment.get_template("herd.html.j2").render(
         herded=herded,
         verdict=verdict(herded),
         good=herded.verdict == "met",
-        spreads=[(s, counted(s), times(s), _dots(herded, s.scenario), max(s.rtas, default=0.0)) for s in found.spreads],
-        common=[shared(common) for common in found.common],
-        causes=found.causes,
+        found=figures(herded, findings(herded)),
         odd=[m for m in herded.members if m.state in SPENDS][:_MOST],
         waves=[(n + 1, [m for m in shown if m.wave == n]) for n in range(len(herded.waves))],
         more=len(herded.members) - len(shown),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dr.core.herd import Herded
+from dr.core.herd_findings import Findings
 from dr.core.history import Row
 from dr.core.stale import Standing
 from dr.report.watching import Picture
@@ -144,10 +145,15 @@ class Herds(Struct, frozen=True):
 
 
 class Herd(Struct, frozen=True):
-    """A herd's run: its result, and the folders of its members' runs that are here."""
+    """A herd's run: its result, what there is to say of it, and the folders of its members' runs that are here.
+
+    `report`: whether it has one.
+    """
 
     herd: Herded
+    found: Findings
     here: tuple[str, ...]
+    report: bool
     schema: int = 1
 
 

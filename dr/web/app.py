@@ -27,9 +27,10 @@ from dr.web.routes import PAGES, Page, openapi
 from dr.web.site import Site
 
 _FORM = 4_096  # bytes
+_ASSETS, _OWN = ("dr.report", "assets"), ("dr.web", "static")
 _STATIC = {  # the pages look like the reports
-    "serve.css": ("text/css", (("dr.report", "assets", "run.css"), ("dr.web", "static", "serve.css"))),
-    "serve.js": ("text/javascript", (("dr.web", "static", "serve.js"),)),
+    "serve.css": ("text/css", ((*_ASSETS, "run.css"), (*_ASSETS, "herd.css"), (*_OWN, "serve.css"))),
+    "serve.js": ("text/javascript", ((*_OWN, "serve.js"),)),
 }
 # In this order: the status of an error.
 _KINDS = ((NotFound, 404), (UsageError, 400), (DrError, 503))

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dr.core.herd import Member
@@ -16,6 +16,7 @@ from dr.core.stale import Standing
 from dr.report import run_figures
 from dr.report.console import many, seconds
 from dr.report.findings import safe
+from dr.report.herd_html import figures
 from dr.report.history_text import result
 from dr.web.tails import Seen
 
@@ -40,7 +41,7 @@ _DAY = 86_400
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("dr.web"),
+        loader=ChoiceLoader([PackageLoader("dr.web"), PackageLoader("dr.report", "assets")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -58,10 +59,12 @@ def _environment() -> Environment:
     environment.globals |= {
         "address": address,
         "dots": run_figures.dots,
+        "herd_figures": figures,
         "many": many,
         "mark": lambda word: _MARKS.get(word, ("·", "quiet")),
         "navigation": NAVIGATION,
         "result": result,
+        "seconds": seconds,
         "standing": standing,
     }
     return environment

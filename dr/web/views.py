@@ -16,6 +16,7 @@ from dr.core import stale as staleness
 from dr.core.errors import NotFound, StoreError
 from dr.core.events import Ended, decode
 from dr.core.herd import Herded
+from dr.core.herd_findings import findings
 from dr.web.answers import Graphs, Herd, HerdLine, Herds, Now, Quiet, Run, Running, Runs, Stale
 from dr.web.site import Site
 from dr.web.stored import REPORT, has_graph
@@ -110,7 +111,8 @@ def herd(site: Site, run: str) -> Herd:
     """Return a run of a herd; raises NotFound, and StoreError when its result cannot be read."""
     found = _herd(site, run)
     known = {member.run for member in found.members if member.run}
-    return Herd(found, tuple(sorted(name for name in known if site.has(name, EVENTS))))
+    here = tuple(sorted(name for name in known if site.has(name, EVENTS)))
+    return Herd(found, findings(found), here, site.has(run, REPORT))
 
 
 def _herd(site: Site, run: str) -> Herded:

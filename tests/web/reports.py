@@ -133,7 +133,7 @@ def live(texts: str = PLAIN, objects: int = 3) -> list[AnyEvent]:
     ]
 
 
-def herd(folder: Path, texts: str) -> None:
+def herd(folder: Path, texts: str, verdict: str = "running") -> None:
     """Write a herd's result."""
     say = texts.format
     states = ("met", "missed", "running", "waiting", "failed", "skipped")
@@ -158,10 +158,10 @@ def herd(folder: Path, texts: str) -> None:
         title=say("All of it"),
         waves=(tuple(m.cluster for m in members),),
         budget=1,
-        verdict=say("running"),
+        verdict=say(verdict),
         members=members,
     )
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "herd.json").write_bytes(msgspec.json.encode(found))
 
 

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog,
 
 from dr.adapters import history
 from dr.adapters.store import EVENTS, EventLog
+from dr.report.herd_html import html
+from tests.report.test_herd_reports import HERD as HERDED
 from tests.web.conftest import TOKEN, serving
 from tests.web.reports import HERD, LIVE, PAST, half_written, herd, live, log, row, written
 
@@ -150,6 +152,45 @@ def test_a_run_is_followed_as_its_log_grows_with_every_line_once_and_in_order(pl
     assert [line.split("settings-")[1].split(" ")[0] for line in ready] == [str(n) for n in range(39)]
     assert "39 of 40" in state
     assert "connection refused" in state
+    assert plain.wrong == []
+
+
+def test_a_herd_that_goes_on_is_shown_as_it_goes_on_and_until_it_is_over(plain: Tab, tmp_path: Path) -> None:
+    reports, name = tmp_path / "reports", "2026-11-23-090000-herd-north"
+    herd(reports / name, "{}", "running")
+    with serving(reports) as address:
+        page = plain.page
+        page.goto(f"{address}/herds")
+        expect(page.locator("tbody")).to_contain_text("running")
+        page.goto(f"{address}/herds/{name}")
+        page.locator(".wide").last.focus()
+        (reports / name / "herd.json").unlink()
+        herd(reports / name, "{}", "stopped")
+        expect(page.locator("h2").first).to_contain_text("stopped")
+        assert page.evaluate("document.activeElement.matches('.wide')")
+        expect(page.locator("#fresh")).not_to_have_attribute("data-going", "")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(2500)
+        assert (asked, plain.wrong) == ([], [])
+
+
+def test_a_herd_page_tells_who_is_far_off_what_is_shared_and_leads_to_the_report(plain: Tab, tmp_path: Path) -> None:
+    folder = tmp_path / HERDED.run
+    folder.mkdir()
+    (folder / "herd.json").write_bytes(msgspec.json.encode(HERDED))
+    (folder / "report.html").write_bytes(html(HERDED))
+    with serving(tmp_path) as address:
+        page = plain.page
+        page.goto(f"{address}/herds/{HERDED.run}")
+        assert page.locator("svg.dots circle").count() == 14
+        assert page.locator("svg.dots circle").first.bounding_box()["width"] > 8  # type: ignore[index]
+        said = page.locator("main").inner_text()
+        assert "eu-9: 40s" in said
+        assert "region=us: 4 of 6 in trouble" in said
+        assert "no route to host" in said
+        page.get_by_text("Its report").click()
+        expect(page.locator("h1")).to_contain_text(HERDED.title)
     assert plain.wrong == []
 
 

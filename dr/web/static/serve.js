@@ -1,6 +1,6 @@
 "use strict";
 // Without this the pages say the same, and are reloaded to say more.
-const SHOWN = 400, STREAMS = 4, EVERY = 5000;
+const SHOWN = 400, STREAMS = 4, EVERY = 5000, HERD_EVERY = 2000;
 
 function follow(article) {
   const part = (name) => article.querySelector(`[data-live="${name}"]`);
@@ -43,4 +43,26 @@ if (now) {
     const shown = new Set(articles.map((article) => article.dataset.run));
     if (runs.some((run) => !shown.has(run))) location.reload();
   }, EVERY);
+}
+
+// A herd that goes on: its part of the page is put in the place of the old one, and who was somewhere in it stays there.
+const reached = (part) => [...part.querySelectorAll("a, [tabindex]")];
+const wide = (part) => [...part.querySelectorAll(".wide")];
+const herd = document.querySelector("#fresh[data-going]");
+if (herd) {
+  let before = "";
+  const timer = setInterval(async () => {
+    const answer = await fetch(location.href).catch(() => null);
+    const text = answer && answer.ok ? await answer.text() : before;
+    if (text === before) return;
+    before = text;
+    const old = document.getElementById("fresh");
+    const found = new DOMParser().parseFromString(text, "text/html").getElementById("fresh");
+    if (!found) return;
+    const at = reached(old).indexOf(document.activeElement), scrolled = wide(old).map((part) => part.scrollLeft);
+    old.replaceWith(found);
+    wide(found).forEach((part, number) => { part.scrollLeft = scrolled[number] || 0; });
+    reached(found)[at]?.focus({ preventScroll: true });
+    if (!("going" in found.dataset)) clearInterval(timer);
+  }, HERD_EVERY);
 }
