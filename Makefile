@@ -51,13 +51,17 @@ format: $(READY) ## what ruff can put right by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed against kubectl, inferred against declared order, rules for many runs, forklifts (an hour)
+bench: $(READY) ## speed against kubectl, inferred against declared order, rules for many runs, forklifts, herds, page (over an hour)
 	$(BIN)/python -m bench.graph
 	$(BIN)/python -m bench.order
 	$(BIN)/python -m bench.restore
 	$(BIN)/python -m bench.stats
 	$(BIN)/python -m bench.forklift
 	$(BIN)/python -m bench.moves
+	$(BIN)/python -m bench.herd
+	$(BIN)/python -m bench.history
+	$(BIN)/python -m bench.serve
+	$(BIN)/python -m bench.timing
 
 fuzz: $(READY) ## feed broken input to the loader for FUZZ_SECONDS
 	@$(BIN)/python -m pip install -e '.[fuzz]'

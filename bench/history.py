@@ -4,8 +4,9 @@
 
 Writes that many rows into a new history in the format of dr/adapters/history.py: 20 scenarios on 50 clusters, a run of
 1 kB each, seeded, so that every time the same history is made. Then measures `dr report list` as a process,
-what one more run costs, a scenario's trend, and the rebuilding of the index. Prints a table in Markdown. `--folder`
-keeps the history there.
+what one more run costs, a scenario's trend, and the rebuilding of the index: first of the history alone, then with a
+folder for each run beside it. Prints a table in Markdown, and ends with 1 where something takes longer than LIMITS say.
+`--folder` keeps the history there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -24,6 +26,7 @@ from random import Random
 import msgspec
 
 from dr.adapters import history
+from dr.adapters.store import EVENTS
 from dr.core.history import Outcome, Row
 
 SCENARIOS = (
@@ -34,6 +37,8 @@ SCENARIOS = (
 CLUSTERS = 50
 NEWEST = datetime(2026, 11, 23, 20, tzinfo=UTC)
 APART = timedelta(minutes=25)
+LIST, TREND, ANEW = "`dr report list`, as a process", "`dr report trend` of a scenario, as a process", "index made anew"
+LIMITS = {LIST: 0.5, TREND: 1.0, ANEW: 60.0}  # seconds
 
 
 def main() -> None:
@@ -46,11 +51,26 @@ def main() -> None:
         folder = arguments.folder or Path(made)
         write(folder, arguments.runs)
         size = (folder / history.HISTORY).stat().st_size / 2**20
-        print(
-            f"{arguments.runs} runs, {size:.0f} MiB of rows, {os.cpu_count()} cores\n\n| what | seconds |\n|---|---:|"
-        )
+        print(f"{arguments.runs} runs, {size:.0f} MiB of rows, {os.cpu_count()} cores\n")
+        print("| what | history alone, s | with the runs' folders, s | limit, s |\n|---|---:|---:|---:|")
+        alone = dict(measured(folder))
+        for run in made_folders(folder):
+            (folder / run / EVENTS).touch()
+        late = []
         for what, took in measured(folder):
-            print(f"| {what} | {took:.2f} |", flush=True)
+            limit = LIMITS.get(what, float("inf"))
+            late += [what] if max(took, alone[what]) > limit else []
+            print(f"| {what} | {alone[what]:.2f} | {took:.2f} | {LIMITS.get(what, '–')} |", flush=True)
+    if late:
+        sys.exit(f"over the limit: {', '.join(late)}")
+
+
+def made_folders(folder: Path) -> Iterator[str]:
+    """Make the folder of each run of a history, where it is not there yet; yield those that are new."""
+    for run in history.folders(folder):
+        with suppress(FileExistsError):
+            (folder / run).mkdir()
+            yield run
 
 
 def write(folder: Path, runs: int) -> None:
@@ -106,14 +126,14 @@ def _row(scenario: int, cluster: int, when: datetime, took: float, commit: str, 
 
 def measured(folder: Path) -> Iterator[tuple[str, float]]:
     """Yield what was done and how many seconds it took."""
-    yield "index made anew", timed(lambda: history.rebuild(folder))
+    yield ANEW, timed(lambda: history.rebuild(folder))
     history.count(folder)
     shown = "import sys; from dr.cli import main; sys.argv[0] = 'dr'; main()"
     command = [sys.executable, "-c", shown, "report", "list", "--reports", str(folder)]
-    yield "`dr report list`, as a process", best(lambda: subprocess.run(command, check=True, capture_output=True))
+    yield LIST, best(lambda: subprocess.run(command, check=True, capture_output=True))
     trend = [*command[:4], "trend", SCENARIOS[0], *command[5:]]
     yield (
-        "`dr report trend` of a scenario, as a process",
+        TREND,
         best(lambda: subprocess.run(trend, check=False, capture_output=True)),
     )
     newest = max(history.rows(folder, limit=1), key=lambda row: row.time)

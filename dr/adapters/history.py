@@ -128,7 +128,9 @@ def of_folder(reports: Path, folder: str) -> Row | None:
 
 def folders(reports: Path) -> frozenset[str]:
     """Return the folders of all runs that have a row; raises StoreError."""
-    return frozenset(folder for (folder,) in _asked(reports, "SELECT folder FROM runs"))
+    # One text is read in half the time of a hundred thousand; no name of a folder holds a slash.
+    ((found,),) = _asked(reports, "SELECT group_concat(folder, '/') FROM runs")
+    return frozenset((found or "").split("/")) - {""}
 
 
 def groups(reports: Path) -> tuple[Group, ...]:
