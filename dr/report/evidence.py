@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dr.core.evidence import Action, Entry, Evidence, Service
@@ -46,9 +47,9 @@ def _document(found: Evidence) -> Iterator[str]:
         (
             (
                 escaped(s.scenario),
-                s.last_met or "**never**",
+                escaped(s.last_met) or "**never**",
                 "–" if s.days is None else str(s.days),
-                s.last_run or "**never**",
+                escaped(s.last_run) or "**never**",
                 str(s.runs),
             )
             for s in found.staleness
@@ -60,7 +61,12 @@ def _document(found: Evidence) -> Iterator[str]:
     yield ""
     for entry in found.entries:
         state = "verified" if entry.verified else f"NOT verified: {escaped('; '.join(entry.faults))}"
-        yield f"* {escaped(entry.row.run)}: `{entry.row.head or 'no head'}` {state}"
+        yield f"* {escaped(entry.row.run)}: {_head(entry.row.head)} {state}"
+
+
+def _head(said: str) -> str:
+    """Return a digest as code; what can be in none is left out, for it could end the code."""
+    return f"`{re.sub('[^0-9A-Za-z]', '', said) or 'no head'}`"
 
 
 def _real(rows: list[Row]) -> str:
@@ -77,12 +83,12 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     row = entry.row
     result = seconds(row.rta) if row.rta is not None else "not recovered"
     return (
-        row.time[:10],
+        escaped(row.time[:10]),
         escaped(row.scenario),
         escaped(row.title),
         escaped(f"{row.repo} {row.commit[:9]}".strip()) or "–",
         "; ".join(_objective(outcome) for outcome in row.objectives) or "none",
-        f"{'✓' if row.verdict == 'met' else '✗'} {row.verdict}, {result}",
+        f"{'✓' if row.verdict == 'met' else '✗'} {escaped(row.verdict)}, {result}",
         escaped("; ".join(entry.deviations)) or "none",
         "embedded cluster (simulated)" if row.embedded else escaped(row.target),
         "verified" if entry.verified else "NOT verified",
@@ -91,19 +97,19 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 
 def _objective(outcome: Outcome) -> str:
     subject = f" {escaped(outcome.subject)}" if outcome.subject else ""
-    return f"{outcome.kind.upper()}{subject} {seconds(outcome.seconds)}"
+    return f"{escaped(outcome.kind.upper())}{subject} {seconds(outcome.seconds)}"
 
 
 def _service(service: Service) -> tuple[str, ...]:
     return (
         escaped(service.scenario),
         escaped(service.subject) or _WHOLE,
-        f"{service.kind.upper()} {seconds(service.promised)}",
+        f"{escaped(service.kind.upper())} {seconds(service.promised)}",
         _figure(service.worst),
         _figure(service.latest),
         str(service.runs),
         str(service.missed),
-        service.date,
+        escaped(service.date),
     )
 
 

@@ -28,7 +28,7 @@ def _report(move: Move) -> Iterator[str]:
     yield ""
     yield from table(
         "stage | took: | outcome | why",
-        ((s.name, seconds(s.seconds), s.outcome, escaped(s.cause)) for s in move.stages if s.tries),
+        ((escaped(s.name), seconds(s.seconds), escaped(s.outcome), escaped(s.cause)) for s in move.stages if s.tries),
     )
     yield from _users(move)
     yield from _findings(move)
@@ -84,7 +84,7 @@ def _data(move: Move) -> Iterator[str]:
     yield ""
     yield from table(
         "data | what | took: | result",
-        ((escaped(c.data), c.what, f"{c.at - c.began:.2f} s", escaped(result(c))) for c in move.carried),
+        ((escaped(c.data), escaped(c.what), f"{c.at - c.began:.2f} s", escaped(result(c))) for c in move.carried),
     )
 
 
@@ -124,8 +124,8 @@ def _releases(move: Move) -> Iterator[str]:
             (
                 escaped(c.unit),
                 escaped(c.artifact),
-                c.commit[:9],
-                c.time,
+                escaped(c.commit[:9]),
+                escaped(c.time),
                 escaped(c.author),
                 escaped("; ".join((c.subject, *(f"{key}: {value}" for key, value in c.trailers)))),
             )
