@@ -38,8 +38,8 @@ LIMITS = {"pod-kill": 90 * 86400.0, "never run": 60.0}
 CONTENT = history_metrics([ROW, NEVER], GROUPS, LIMITS, undelivered=2, herds=[HERD])
 
 
-def families(read: Any) -> dict[str, Any]:
-    return {family.name: family for family in read(CONTENT.decode())}
+def families(read: Any, content: bytes = CONTENT) -> dict[str, Any]:
+    return {family.name: family for family in read(content.decode())}
 
 
 def values(name: str) -> dict[tuple[str, ...], float]:
@@ -74,7 +74,7 @@ def test_a_herd_that_its_canaries_stopped_within_the_herds_budget_is_warned_of()
     canary = history_metrics(
         [], (), {}, herds=[replace(HERD, budget=5, spent=1), replace(HERD, herd="b", verdict="met")]
     )
-    found = {f.name: f for f in parser.text_string_to_metric_families(canary.decode())}
+    found = families(parser.text_string_to_metric_families, canary)
     assert [(s.labels["herd"], s.value) for s in found["dr_herd_stopped"].samples] == [("pods", 1.0), ("b", 0.0)]
     (rule,) = [p.values[0] for p in asked() if p.id == "DisasterRecoveryHerdBudgetSpent"]
     assert "dr_herd_stopped == 1" in rule
