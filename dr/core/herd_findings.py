@@ -114,9 +114,12 @@ def _common(odd: Collection[str], tried: Sequence[Member]) -> Iterator[Common]:
         return
     counted = Counter(label for own in labels.values() for label in own)
     tested = [label for label, count in counted.items() if count < len(labels)]
+    among = Counter(label for cluster in odd for label in labels[cluster])
     found = []
     for label in tested:
-        inside = sum(1 for cluster in odd if label in labels[cluster])
+        inside = among[label]
+        if not inside:
+            continue
         p = _tail(inside, len(odd), counted[label], len(labels))
         if p * len(tested) <= _CHANCE:
             found.append(Common(label, inside, len(odd), counted[label] - inside, others, p))
