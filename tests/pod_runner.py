@@ -1,4 +1,8 @@
-"""A node whose pods really run, as processes of this machine: what a kubelet does, without images."""
+"""A node whose pods really run, as processes of this machine: what a kubelet does, without images.
+
+What a kubelet and a container runtime enforce is not: a pod's user, its read-only root and its limits. That pods ask
+for them is looked at by the API server, which admits them by the Pod Security Standard.
+"""
 
 from __future__ import annotations
 

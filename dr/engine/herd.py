@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from dr.core.body import text
+from dr.core.body import get, text
 from dr.core.errors import ApiError, ToolError
 from dr.core.herd import Kubernetes, Member
 from dr.core.herding import Board, Limits, Plan, Round, Seen, short
@@ -106,6 +106,9 @@ class Jobs:
 
     def _look(self, pod: Body, attempts: int) -> Seen | None:
         seen = of_pod(pod, attempts)
+        if seen and seen.state == "failed" and get(pod, "metadata", "deletionTimestamp"):
+            # Somebody ends it: the Job says whether its index failed with it, or enough were met without it.
+            seen = Seen(seen.index, "running", seen.attempts)
         why = "" if seen else waiting(pod)
         if why and why not in self._told:
             self._told.add(why)

@@ -16,10 +16,11 @@ from dr.core.gameday import hook
 from dr.core.herd import SPENDS, Herd, Herded, Member, Result, allowed
 from dr.core.herd_findings import findings
 from dr.core.herd_manifest import bodies
-from dr.core.herding import Board, Cluster, Limits, Plan, Round, Seen, exit_code, planned, short
-from dr.core.jobs import INDEX, RUN, WORKER, job_body, of_job, of_pod, over, waiting
-from dr.core.model import Body
-from dr.engine.herd import lead
+from dr.core.herding import ENOUGH, Board, Cluster, Limits, Plan, Round, Seen, exit_code, planned, short
+from dr.core.jobs import INDEX, RUN, WORKER, job_body, named, of_job, of_pod, over, waiting
+from dr.core.model import Body, Ref
+from dr.engine.herd import Jobs, lead
+from dr.engine.ports import Change
 
 ENDS = ("met", "missed", "failed")
 
@@ -230,6 +231,44 @@ LEFT = '{"state": "met", "rta": 2.5}'
 def test_what_a_pod_says_is_what_became_of_its_index(body: Body, state: str | None) -> None:
     seen = of_pod(body, attempts=2)
     assert (seen.state if seen else None) == state
+
+
+class Management:
+    """A management cluster of one round: its pods and its Job, as they are when somebody looks."""
+
+    def __init__(self, job: Body, *pods: Body) -> None:
+        self._job, self._pods = job, pods
+
+    async def create(self, _: Body) -> None: ...
+
+    async def watch(self, _: str, kind: str, **__: str) -> AsyncIterator[Change]:
+        for body in self._pods if kind == "Pod" else (self._job,):
+            yield Change({**body, "kind": kind}, gone=False)
+
+    async def list(self, *_: str, **__: str) -> tuple[Body, ...]:
+        return self._pods
+
+    async def get(self, _: Ref) -> Body:
+        return self._job
+
+
+def test_who_is_stopped_because_enough_were_met_has_not_failed_its_only_attempt() -> None:
+    made = plan(["a", "b"], kubernetes=HOME, attempts=1, waves=[{"enough": 1}])
+    home = made.herd.kubernetes
+    assert home
+    stopped = pod("Failed", code=143)
+    stopped["metadata"] |= {"deletionTimestamp": "2026-11-23T12:00:00Z"}
+    stopped["metadata"]["annotations"][INDEX] = "1"
+    complete = {"conditions": [{"type": "Complete", "status": "True"}], "completedIndexes": "0"}
+    job = {"metadata": {"name": named(made, made.rounds[0])}, "status": complete}
+    management: Any = Management(job, pod("Succeeded", code=0, message=LEFT), stopped)
+    board = Board(made)
+
+    async def keep(_: Member | None) -> None: ...
+
+    asyncio.run(lead(board, Jobs(made, management, home, {}, print), keep))
+    assert [(m.state, m.cause) for m in board.members] == [("met", ""), ("skipped", ENOUGH)]
+    assert (board.verdict, board.spent) == ("met", 0)
 
 
 def test_a_job_that_ended_says_what_no_pod_says_any_more() -> None:
