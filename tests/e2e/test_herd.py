@@ -20,6 +20,7 @@ import yaml
 from dr.adapters.kube import Kube, from_kubeconfig, kubeconfig
 from dr.app import herd_work, herds
 from dr.core.body import items, mapping, text
+from dr.core.errors import ApiError
 from dr.core.herd import Argo, Capi
 from dr.core.model import Body, Ref
 from dr.local import cluster
@@ -316,6 +317,144 @@ def test_an_interrupted_herd_tells_its_members_to_stop_and_keeps_what_it_knows(p
     assert herded["verdict"] == "interrupted"
     assert [m["state"] for m in herded["members"]][:2] == ["met", "met"]
     assert "end c2" not in said(place)
+
+
+def cluster_kind(*versions: str) -> Body:
+    """Return the definition of Cluster API's Clusters as far as a herd asks for them, served in these versions."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "clusters.cluster.x-k8s.io"},
+        "spec": {
+            "group": "cluster.x-k8s.io",
+            "scope": "Namespaced",
+            "names": {"kind": "Cluster", "plural": "clusters", "singular": "cluster", "listKind": "ClusterList"},
+            "versions": [
+                {"name": v, "served": v in versions, "storage": v == "v1beta1", "schema": schema}
+                for v in ("v1beta1", "v1beta2")
+                if v in versions or v == "v1beta1"  # as it is stored, it stays
+            ],
+        },
+    }
+
+
+async def served(town: cluster.Cluster, *versions: str) -> None:
+    """Have the API server serve Clusters in these versions, and wait until it says so."""
+    async with Kube(town.access) as kube:
+        await kube.apply(cluster_kind(*versions), manager="test")
+        async with asyncio.timeout(30):
+            for version in ("v1beta1", "v1beta2"):
+                while await known(kube, version) != (version in versions):  # noqa: ASYNC110 - the server's answer
+                    await asyncio.sleep(0.1)
+
+
+async def known(kube: Kube, version: str) -> bool:
+    try:
+        await kube.call("GET", f"/apis/cluster.x-k8s.io/{version}/clusters")
+    except ApiError as error:
+        if error.status not in (404, 429, 503):
+            raise
+        return False
+    return True
+
+
+def test_clusters_of_cluster_api_and_argo_cd_are_found_where_they_are_kept_and_reached_from_there(
+    town: cluster.Cluster, place: Path
+) -> None:
+    lock = json.loads(dr("lock", "dr-herd", "-o", "json").stdout)["lock"]
+    access = town.access
+    told = {"caData": access.ca, "certData": access.certificate, "keyData": access.key}
+    encoded = {name: base64.b64encode(Path(path).read_bytes()).decode() for name, path in told.items() if path}
+    config = {"tlsClientConfig": encoded, **({"bearerToken": access.token} if access.token else {})}
+
+    def listed(kind: str, name: str, env: str, **more: Any) -> Body:
+        labels = {"env": env, **({"argocd.argoproj.io/secret-type": "cluster"} if kind == "Secret" else {})}
+        metadata = {"name": name, "namespace": "fleet", "labels": labels, "annotations": {"dr.dev/lock": lock}}
+        version = "v1" if kind == "Secret" else "cluster.x-k8s.io/v1beta1"
+        return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
+
+    argo = {"server": access.server, "config": json.dumps(config)}
+    bodies = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}},
+        listed("Secret", "argo-1", "staging", stringData=argo),
+        listed("Secret", "argo-2", "production", stringData=argo),
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "no-cluster", "namespace": "fleet"}},
+    ]
+    kept = {"value": base64.b64encode(kubeconfig(access)).decode()}
+    capi = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "capi-1-kubeconfig", "namespace": "fleet"},
+        "data": kept,
+    }
+    file = place / "sources.yaml"
+    sources = {"argo": {"namespace": "fleet", "selector": "env=staging"}, "capi": {"namespace": "fleet"}}
+    # What a member reaches with the access that it was given: the cluster that its lock names, or nothing.
+    asks = [
+        sys.executable,
+        "-c",
+        f"""import os, subprocess, sys, json
+context = json.load(open(os.environ["KUBECONFIG"]))["current-context"]
+said = subprocess.run([sys.executable, "-m", "dr", "lock", context, "-o", "json"], capture_output=True, text=True)
+sys.exit(json.loads(said.stdout)["lock"] != {lock!r})""",
+    ]
+    body = {"title": "t", "name": "sources", "home": "dr-herd", "clusters": sources}
+    file.write_text(yaml.safe_dump({**body, "scenarios": [{"name": "reach", "command": asks}]}))
+
+    def planned() -> list[str]:
+        done = dr("herd", str(file), "--dry-run", "-o", "json", "--reports", str(place / "reports"))
+        assert done.returncode == 0, done.stderr
+        return [m["cluster"] for m in json.loads(done.stdout)["members"]]
+
+    async def add(*wanted: Body) -> None:
+        async with Kube(access) as kube:
+            for one in wanted:
+                await kube.apply(one, manager="test")
+
+    asyncio.run(add(*bodies))
+    refused = dr("herd", str(file), "--dry-run")
+    assert (refused.returncode, "serves no Clusters of Cluster API" in refused.stderr) == (2, True), refused.stderr
+    asyncio.run(served(town, "v1beta1"))
+    asyncio.run(add(listed("Cluster", "capi-1", "staging"), capi))
+    assert planned() == ["argo-1", "capi-1"]
+    asyncio.run(served(town, "v1beta2"))
+    assert planned() == ["argo-1", "capi-1"]
+    done = dr("herd", str(file), "--yes", "-o", "json", "--reports", str(place / "reports"))
+    found = {m["cluster"]: (m["state"], m["cause"]) for m in json.loads(done.stdout)["members"]}
+    assert found == {"argo-1": ("met", ""), "capi-1": ("met", "")}, done.stderr
+
+
+def test_once_enough_have_met_the_rest_is_not_exercised_and_that_is_no_failure(
+    town: cluster.Cluster, place: Path
+) -> None:
+    names = [f"c{i:02}" for i in range(8)]
+    for name in names[3:]:
+        (place / f"hold-{name}").touch()
+    # One attempt only: who is stopped because enough were met has not failed it.
+    file = on_kubernetes(place, "enough", names, attempts=1, waves=[{"max_parallel": 4, "enough": 3}])
+
+    async def go() -> subprocess.CompletedProcess[str]:
+        async with ready(town, place) as (kube, _):
+            account = {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "dr-herd", "namespace": HOME},
+            }
+            await kube.apply(account, manager="test")
+            argv = ("herd", str(file), "--yes", "-o", "json", "--reports", str(place / "reports"))
+            return await asyncio.to_thread(dr, *argv)
+
+    try:
+        done = asyncio.run(go())
+    finally:
+        for held in place.glob("hold-*"):
+            held.unlink()
+    herded = json.loads(done.stdout)
+    states = [(m["state"], m["cause"]) for m in herded["members"]]
+    assert states == [("met", "")] * 3 + [("skipped", "not needed: enough were met")] * 5, done.stderr
+    assert (done.returncode, herded["verdict"], herded["spent"]) == (0, "met", 0)
+    assert f"begin {names[3]}" in said(place)
 
 
 def test_clusters_of_cluster_api_and_argo_cd_are_found_by_name_lock_and_labels() -> None:
