@@ -151,7 +151,7 @@ def recovery(events: Iterable[AnyEvent]) -> Recovery | None:
         parts,
         rta,
         error,
-        until - fault.began if fault and rta is None else None,
+        round(until - fault.began, 6) if fault and rta is None else None,  # to what events are told
         impact,
         probes,
         samples,

@@ -133,6 +133,7 @@ def test_the_old_side_follows_until_nobody_needed_it_when_it_was_stopped(tmp_pat
     data = (Data("orders", "StatefulSet/shop/db", command=DataCommand(("true",), ("true",))),)
     move = replace(MOVE, steady_state=steady, data=data, cutover=Cutover(failing_for=Duration(0.2)))
     old = Slow(*PLATFORM, of("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "apps"))
+    old.seconds = 0.0 if well else 20.0  # which users who are not served do not wait for
     work, log = stages(move, tmp_path, *moved()[:-2], old=old)
 
     async def drain() -> str:
@@ -149,6 +150,8 @@ def test_the_old_side_follows_until_nobody_needed_it_when_it_was_stopped(tmp_pat
 
 
 class Slow(Old):
+    seconds = 0.0
+
     async def patch(self, ref: Ref, body: Body) -> Body:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(self.seconds)
         return await super().patch(ref, body)

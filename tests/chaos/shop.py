@@ -140,6 +140,11 @@ def soon(question: Callable[[], bool], seconds: float = 30.0) -> bool:
     return True
 
 
+def answers(made: cluster.Cluster) -> bool:
+    argv = [KUBECTL, "--kubeconfig", str(made.folder / "kubeconfig"), "--request-timeout=2s", "get", "--raw", "/readyz"]
+    return subprocess.run(argv, capture_output=True, check=False, timeout=30).returncode == 0
+
+
 def opened(made: cluster.Cluster) -> None:
     """Put the shop in and wait until it is open; the webhook last, once there is somebody to answer for it."""
     *most, crds, one, two, three, hook = shop()
@@ -152,7 +157,8 @@ def opened(made: cluster.Cluster) -> None:
 
 
 def environment(made: cluster.Cluster, folder: Path) -> dict[str, str]:
-    """Return what an experiment against this cluster needs in its environment."""
+    """Return what an experiment against this cluster needs in its environment, once it answers: another had its turn."""
+    assert soon(lambda: answers(made))
     return {
         "KUBECONFIG": str(made.folder / "kubeconfig"),
         "KUBERNETES_CONTEXT": f"dr-{made.record.name}",
