@@ -16,10 +16,10 @@ READY := .venv/.ready-$(VERSION)
 export DEBIAN_FRONTEND = noninteractive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint format bench fuzz docs clean setup machine programs
+.PHONY: help demo test exhaustive lint format bench fuzz docs clean setup machine programs
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) SAMPLE=$(SAMPLE) FUZZ_SECONDS=$(FUZZ_SECONDS)"
 
 demo: $(READY) ## rehearse a sample platform, then remove a whole cluster and kill a pod: how fast does it come back?
@@ -37,6 +37,9 @@ demo: $(READY) ## rehearse a sample platform, then remove a whole cluster and ki
 
 test: $(READY) machine programs ## all tests; PYTHON=python3.12 chooses the interpreter
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
+
+exhaustive: $(READY) programs ## what `make test` tries for some cases only, for all of them (a quarter of an hour)
+	@$(BIN)/python -m pytest -n 0 -m exhaustive tests
 
 programs: $(READY)
 	@$(BIN)/dr cluster prepare
