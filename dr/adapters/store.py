@@ -104,10 +104,17 @@ def head(folder: Path) -> str:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file that is made from a run's events; raises StoreError, which is no word about the run itself."""
+    """Write a file that is made from a run's events, whole or not at all: somebody may be waiting to read it.
+
+    Raises StoreError, which is no word about the run itself.
+    """
+    partial = path.with_name(f".{path.name}.new")
     try:
-        path.write_bytes(content)
+        partial.write_bytes(content)
+        partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise StoreError(
             f"{path} cannot be written: {error.strerror}; the run's events are kept",
             f"make room; dr report show {path.parent} tells from them how it went",

@@ -68,7 +68,8 @@ def test_a_command_that_takes_it_away_is_told_which_cluster_is_meant(tmp_path: P
 def test_it_is_not_taken_away_while_users_are_not_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, well: bool
 ) -> None:
-    monkeypatch.setattr(audience, "_LONGEST", 2.0)
+    if not well:
+        monkeypatch.setattr(audience, "_LONGEST", 2.0)
     probe = Probe("the shop", command=Command(("true" if well else "false",)))
     steady = SteadyState((probe,), every=Duration(0.1), timeout=Duration(1.0), consecutive=3)
     work, _ = stages(replace(MOVE, steady_state=steady), tmp_path, *moved(), now=LATER)
