@@ -22,8 +22,8 @@ LINGER = 1.0  # seconds in which the user goes on, before a move and after it
 
 
 def told(found: World) -> Move:
-    """Return the move that was made there."""
-    (folder,) = (path.parent for path in (found.folder / "reports").glob("*/events.jsonl"))
+    """Return the move that was made there; one that was killed before it had said what it is was begun anew."""
+    folder = max(path.parent for path in (found.folder / "reports").glob("*/events.jsonl"))
     known = move(events(folder))
     if known is None:
         raise SystemExit(f"{folder} is not of a forklift")
