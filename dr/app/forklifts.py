@@ -19,10 +19,10 @@ from dr.app.adopting import adopt
 from dr.app.answer import Answer
 from dr.app.earlier import FORK, known, last_move
 from dr.app.finish import write
-from dr.app.moves import Ready, Shown, connected, lock_of, opening
+from dr.app.moves import Ready, Shown, connected, opening
 from dr.app.places import target
 from dr.app.reading import load
-from dr.app.restores import assignment_of
+from dr.app.restores import assignment_of, lock_of
 from dr.app.stages import Stages
 from dr.core import forklift as forklifts
 from dr.core.errors import ConfigError, DrError, NotFound, UsageError

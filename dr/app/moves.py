@@ -15,6 +15,7 @@ from dr.adapters.git import last_changes
 from dr.adapters.kube import Access, Kube
 from dr.app.command import command
 from dr.app.reading import Loaded
+from dr.app.restores import lock_of
 from dr.core import gameday as gamedays
 from dr.core.errors import LockError
 from dr.core.events import (
@@ -102,11 +103,6 @@ async def connected(ready: Ready) -> AsyncIterator[Clusters]:
         if was.uid == will.uid:
             raise LockError(f"{was.context} and {will.context} are one cluster", "name two clusters")
         yield Clusters(old, new, was, will)
-
-
-def lock_of(found: Target) -> str:
-    """Return the target lock as people pass it on."""
-    return f"{found.uid}/{found.ca[:12]}"
 
 
 def opening(ready: Ready, clusters: Clusters, run_id: str, recorder: Recorder) -> tuple[Event, ...]:

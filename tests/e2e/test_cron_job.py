@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from tests.chaos.shop import PASSWORD, deployment, named, service
 from tests.e2e.test_schedules import answering
 from tests.embedded import running
 from tests.pod_runner import LABEL, running_pods
+from tests.rights import without
 
 HOME, NAME = "gamedays", "dr-pod-kill-often"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -230,16 +230,6 @@ def account(town: cluster.Cluster, folder: Path) -> str:
     access = Access("in-cluster", town.access.server, town.access.ca, token=asyncio.run(made()))
     (folder / "account").write_bytes(kubeconfig(access))
     return str(folder / "account")
-
-
-def without(role: Body) -> Iterator[tuple[str, Body]]:
-    """Yield a Role with each one of its rights left out."""
-    for number, rule in enumerate(role["rules"]):
-        for verb in rule["verbs"]:
-            less: Any = copy.deepcopy(role)
-            less["rules"][number]["verbs"].remove(verb)
-            less["rules"] = [rule for rule in less["rules"] if rule["verbs"]]
-            yield f"{role['metadata']['namespace']}: {verb} {rule['resources'][0]}", less
 
 
 def test_its_rights_are_enough_and_none_can_be_left_out(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from dr.core.model import Body
 from dr.local import cluster
 from tests.chaos.shop import deployment, kubectl, named, objects, opened, shop
 from tests.embedded import running
+from tests.rights import without
 
 HOME = "gamedays"
 WEB = {"namespace": "shop", "workload": "web"}
@@ -140,16 +140,6 @@ def account(town: cluster.Cluster, name: str, folder: Path) -> str:
     access = Access("in-cluster", town.access.server, town.access.ca, token=token)
     (folder / "account").write_bytes(kubeconfig(access))
     return str(folder / "account")
-
-
-def without(role: Body) -> Iterator[tuple[str, Body]]:
-    """Yield a Role with each one of its rights left out."""
-    for number, rule in enumerate(role["rules"]):
-        for verb in rule["verbs"]:
-            less: Any = copy.deepcopy(role)
-            less["rules"][number]["verbs"].remove(verb)
-            less["rules"] = [rule for rule in less["rules"] if rule["verbs"]]
-            yield f"{role['metadata'].get('namespace', 'everywhere')}: {verb} {rule['resources'][0]}", less
 
 
 class Account:
