@@ -235,8 +235,6 @@ def account(town: cluster.Cluster, folder: Path) -> str:
 def test_its_rights_are_enough_and_none_can_be_left_out(
     town: cluster.Cluster, place: Path, bodies: list[Body], tmp_path: Path
 ) -> None:
-    kept = account(town, tmp_path)
-
     def apply(body: Body) -> None:
         async def go() -> None:
             async with Kube(town.access) as kube:
@@ -261,6 +259,7 @@ def test_its_rights_are_enough_and_none_can_be_left_out(
 
     for body in bodies:
         apply(body)
+    kept = account(town, tmp_path)  # which the schedule brings
     assert held() == ""
     passed = []
     for role in [body for body in bodies if body["kind"] == "Role"]:
